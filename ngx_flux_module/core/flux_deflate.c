@@ -7,20 +7,20 @@
 
 
 /*
- * What a restart costs a reader, in plain bytes that another reads outside of
- * the context meanwhile at the same price (bench/deflate.c).
+ * A restart costs a reader in the context as much as one outside of it pays
+ * for so many pieces, whatever their size (bench/deflate.c: 1.3 to 1.7).
  */
-#define DEFLATE_RESTART_COST  1024
+#define DEFLATE_RESTART_PIECES  2
 
 /* an empty stored block and what is left of a byte, beside deflateBound() */
-#define DEFLATE_FLUSH_MAX     16
+#define DEFLATE_FLUSH_MAX       16
 
 
 struct flux_deflate_s {
     z_stream  z;
     uint64_t  context;         /* what the last piece left, never 0 again */
     size_t    plain;           /* bytes since the last start */
-    unsigned  started:1;       /* the next piece has a context */
+    size_t    pieces;          /* since then; 0: the next needs no context */
 };
 
 
@@ -82,9 +82,9 @@ flux_deflate_bound(flux_deflate_t *d, size_t len)
 void
 flux_deflate_restart(flux_deflate_t *d)
 {
-    if (d->started) {
+    if (d->pieces) {
         (void) deflateReset(&d->z);
-        d->started = 0;
+        d->pieces = 0;
         d->plain = 0;
     }
 }
@@ -94,12 +94,12 @@ int
 flux_deflate_restart_due(const flux_deflate_t *d, size_t inside,
     size_t outside)
 {
-    if (outside == 0 || !d->started) {
+    if (outside == 0 || d->pieces == 0) {
         return 0;
     }
 
     return d->plain >= FLUX_DEFLATE_RESTART
-           || inside < outside * d->plain / DEFLATE_RESTART_COST;
+           || inside * DEFLATE_RESTART_PIECES <= outside * d->pieces;
 }
 
 
@@ -174,10 +174,10 @@ flux_deflate_next(flux_deflate_t *d, uint8_t *dst, size_t size,
 {
     flux_deflate_status_t  status;
 
-    piece->needs = d->started ? d->context : 0;
+    piece->needs = d->pieces ? d->context : 0;
 
-    d->started = 1;
     d->context++;
+    d->pieces++;
     d->plain += len;
 
     status = deflate_run(&d->z, dst, size, p, len, &piece->length);

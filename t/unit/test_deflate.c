@@ -471,6 +471,9 @@ test_a_restart_is_due_when_it_pays(void **state)
     assert_true(flux_deflate_restart_due(d, 10, 1000));
     assert_false(flux_deflate_restart_due(d, 1000, 1));
 
+    /* the only reader came late */
+    assert_true(flux_deflate_restart_due(d, 0, 1));
+
     for ( /* void */ ; i < 400; i++) {
         flux_deflate_next(d, out, sizeof(out), (uint8_t *) frames[i].plain,
                           frames[i].length, &piece);
