@@ -29,7 +29,7 @@ struct flux_inflate_s {
 };
 
 
-/* a stored block of no bytes that begins with a byte, RFC 1951 section 3.2.4 */
+/* a stored block of no bytes, RFC 1951 section 3.2.4 */
 static const uint8_t  deflate_empty[] = { 0, 0, 0, 0xff, 0xff };
 
 #define DEFLATE_TAIL_BYTES  (deflate_empty + 1)

@@ -136,7 +136,7 @@ ws_window(ws_word_t value)
 }
 
 
-/* value is NULL when there is none; returns 0 if the offer is to be declined */
+/* value is NULL if there is none; returns 0 to decline the offer */
 static int
 ws_parameter(ws_offer_t *offer, ws_word_t name, const ws_word_t *value)
 {

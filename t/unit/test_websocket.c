@@ -357,7 +357,7 @@ static void
 test_lengths_have_one_spelling(void **state)
 {
     static const char  cases[][14] = {
-        "\x82\xfe\x00\x7d" "mask",
+        "\x82\xfe\x00\x7dmask",
         "\x82\xff\0\0\0\0\0\0\xff\xff",
         "\x82\xff\x80\0\0\0\0\0\0\0",
     };
