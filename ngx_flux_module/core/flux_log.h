@@ -245,6 +245,13 @@ flux_log_key(const flux_log_t *log, uint32_t node)
     return &log->nodes[node].key;
 }
 
+/* 1 when a key has this node. */
+static inline int
+flux_node_is_key(const flux_log_t *log, uint32_t node)
+{
+    return (log->nodes[node].key.hash & 3) == 2;
+}
+
 /*
  * The node of a key, FLUX_NONE when it does not live.  The empty key is one of
  * its own in each room, so it is looked for in that room.
