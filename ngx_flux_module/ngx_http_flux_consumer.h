@@ -1,0 +1,241 @@
+/*
+ * The inside of the consumer, for ngx_http_flux_kafka*.c alone.
+ *
+ * A consumer is one cluster read by this worker.  All of it runs in nginx's
+ * event loop, except what librdkafka can only do by waiting: that is asked of
+ * the consumer's assistant, a thread that touches nothing but librdkafka.
+ */
+
+#ifndef _NGX_HTTP_FLUX_CONSUMER_H_INCLUDED_
+#define _NGX_HTTP_FLUX_CONSUMER_H_INCLUDED_
+
+
+#include "ngx_http_flux_kafka.h"
+
+#include <librdkafka/rdkafka.h>
+
+
+/* what one turn of the event loop takes, and one hold of the lock */
+#define NGX_HTTP_FLUX_BATCH_MESSAGES  256
+#define NGX_HTTP_FLUX_BATCH_BYTES     (256 * 1024)
+
+
+typedef struct ngx_http_flux_consumer_s   ngx_http_flux_consumer_t;
+typedef struct ngx_http_flux_topic_s      ngx_http_flux_topic_t;
+typedef struct ngx_http_flux_assistant_s  ngx_http_flux_assistant_t;
+
+
+/* Where a feed stands in a partition. */
+
+typedef struct {
+    ngx_http_flux_feed_t      *feed;
+    uint32_t                   partition;   /* in the zone, or FLUX_NONE */
+    unsigned                   verify:1;    /* its last record is awaited */
+} ngx_http_flux_position_t;
+
+
+/* A partition as Kafka has it; feeds that share a topic share it. */
+
+typedef struct {
+    ngx_http_flux_topic_t     *topic;
+    int32_t                    number;
+    ngx_http_flux_position_t  *positions;   /* one per feed of the topic */
+    int64_t                    high;        /* the last watermark seen */
+    unsigned                   reading:1;   /* librdkafka fetches it */
+    unsigned                   leader:1;    /* it had one at the last look */
+} ngx_http_flux_source_t;
+
+
+struct ngx_http_flux_topic_s {
+    ngx_http_flux_consumer_t  *consumer;
+    ngx_str_t                  name;        /* NUL-ended */
+    uint64_t                   hash;
+    uint32_t                   fingerprint;
+    rd_kafka_topic_t          *handle;
+    ngx_array_t                feeds;       /* of ngx_http_flux_feed_t * */
+    ngx_array_t                sources;     /* of ngx_http_flux_source_t * */
+    unsigned                   exists:1;    /* at the last look */
+    unsigned                   missing:1;   /* likewise, surely not */
+    unsigned                   young:1;     /* it came while we looked on */
+};
+
+
+/* What the assistant is asked, and its answer. */
+
+typedef enum {
+    NGX_HTTP_FLUX_ASK_METADATA = 1,
+    NGX_HTTP_FLUX_ASK_OFFSETS
+} ngx_http_flux_ask_e;
+
+/* offsets are asked for as Kafka's ListOffsets does */
+#define NGX_HTTP_FLUX_TIME_EARLIEST  -2
+#define NGX_HTTP_FLUX_TIME_LATEST    -1
+
+/* lists: the earliest offset, the latest one, then one per duration */
+#define NGX_HTTP_FLUX_LOW   0
+#define NGX_HTTP_FLUX_HIGH  1
+#define NGX_HTTP_FLUX_TIME  2
+
+typedef struct {
+    ngx_http_flux_ask_e                kind;
+    rd_kafka_resp_err_t                error;
+    char                              *cluster_id;  /* NULL: not known yet */
+    const struct rd_kafka_metadata    *metadata;
+
+    /* .offset: in, a time in Unix ms; out, an offset or an .err */
+    rd_kafka_topic_partition_list_t  **lists;
+    size_t                             nlists;
+} ngx_http_flux_question_t;
+
+
+struct ngx_http_flux_consumer_s {
+    ngx_http_flux_main_conf_t  *fmcf;
+    ngx_http_flux_zone_t       *zone;
+    ngx_http_flux_cluster_t    *cluster;
+    ngx_pool_t                 *pool;
+    ngx_log_t                  *log;
+
+    ngx_http_flux_assistant_t  *assistant;
+    rd_kafka_t                 *handle;     /* NULL: it could not be made */
+    rd_kafka_queue_t           *queue;      /* records */
+    rd_kafka_queue_t           *events;     /* logs and errors */
+    ngx_connection_t           *connection;
+    ngx_event_t                 next;       /* goes on in the next turn */
+    ngx_event_t                 timer;
+
+    ngx_array_t                 topics;     /* of ngx_http_flux_topic_t */
+    uint64_t                    id;         /* of the cluster, 0: unknown */
+
+    rd_kafka_message_t         *messages[NGX_HTTP_FLUX_BATCH_MESSAGES];
+    size_t                      nmessages;
+    size_t                      taken;
+
+    uint64_t                    changed;    /* feeds whose state changed */
+    ngx_msec_t                  look_at;    /* when to ask for metadata */
+    ngx_msec_t                  seen;       /* when it last answered */
+    u_char                      failure[160];
+
+    ngx_msec_t                  logged;     /* begin of this span of lines */
+    ngx_uint_t                  lines;
+    ngx_uint_t                  suppressed;
+
+    struct {
+        ngx_uint_t              count;
+        ngx_uint_t              told;
+        ngx_msec_t              last;
+        ngx_str_t              *topic;
+        int32_t                 partition;
+        int64_t                 offset;
+    } skips[FLUX_SKIP_EXPIRED + 1];
+
+    unsigned                    up:1;
+    unsigned                    was_down:1; /* since this handle was made */
+    unsigned                    asked:1;
+    unsigned                    look_offsets:1;
+    unsigned                    published:1;
+    unsigned                    restart:1;
+};
+
+
+/* kafka.c */
+
+/* A configuration with brokers and properties, or NULL and what is wrong. */
+rd_kafka_conf_t *ngx_http_flux_kafka_conf(ngx_http_flux_cluster_t *cluster,
+    ngx_keyval_t **property, char *buf, size_t len);
+
+/*
+ * The writer's lock and the mark that the index changes; NGX_DECLINED once
+ * this worker is not the writer any more: it stops consuming by itself then.
+ * Unlock also publishes that the feeds in consumer->changed have changed.
+ */
+ngx_int_t ngx_http_flux_kafka_lock(ngx_http_flux_consumer_t *consumer);
+void ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer);
+
+/* Milliseconds of Unix time. */
+int64_t ngx_http_flux_kafka_now(void);
+
+
+/* kafka_assistant.c */
+
+/*
+ * Takes handle, queues and the eventfd over: the thread destroys them once it
+ * was told to quit.  NULL when there is no thread to be had.
+ */
+ngx_http_flux_assistant_t *ngx_http_flux_assistant_start(rd_kafka_t *handle,
+    rd_kafka_queue_t *queue, rd_kafka_queue_t *events, int fd);
+
+/* One question at a time; it belongs to the assistant until taken back. */
+void ngx_http_flux_assistant_ask(ngx_http_flux_assistant_t *assistant,
+    ngx_http_flux_question_t *question);
+
+/* NULL while there is no answer; the caller destroys it. */
+ngx_http_flux_question_t *ngx_http_flux_assistant_answer(
+    ngx_http_flux_assistant_t *assistant);
+
+/* A topic that is being read, to be let go before the handle is. */
+void ngx_http_flux_assistant_quit(ngx_http_flux_assistant_t *assistant,
+    rd_kafka_topic_t **topics, size_t ntopics,
+    rd_kafka_topic_partition_list_t *reading);
+
+/* Waits until all that were told to quit have, NGX_AGAIN when too long. */
+ngx_int_t ngx_http_flux_assistant_wait(ngx_msec_t timeout);
+
+ngx_http_flux_question_t *ngx_http_flux_question_new(ngx_http_flux_ask_e kind,
+    size_t nlists);
+void ngx_http_flux_question_destroy(ngx_http_flux_question_t *question);
+
+
+/* kafka_metadata.c */
+
+ngx_int_t ngx_http_flux_kafka_init_topics(ngx_http_flux_consumer_t *consumer);
+
+/* Asks the assistant for what is due. */
+void ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer);
+
+void ngx_http_flux_kafka_answer(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_question_t *question);
+
+/* The cluster cannot be reached, says librdkafka. */
+void ngx_http_flux_kafka_cluster_down(ngx_http_flux_consumer_t *consumer,
+    const char *error);
+
+/* An error that came instead of a record. */
+void ngx_http_flux_kafka_source_error(ngx_http_flux_source_t *source,
+    rd_kafka_resp_err_t error, const char *text);
+
+/* The record at the last offset is another one. */
+void ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic);
+
+/* Holding the lock: the partition reached its end; is its feed ready? */
+void ngx_http_flux_kafka_source_ready(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_position_t *position);
+
+/* Holding the lock: a partition can be read. */
+void ngx_http_flux_kafka_source_up(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_position_t *position);
+
+/* Fetches the watermarks that librdkafka has seen. */
+void ngx_http_flux_kafka_watermarks(ngx_http_flux_consumer_t *consumer);
+
+ngx_http_flux_source_t *ngx_http_flux_kafka_source(
+    ngx_http_flux_topic_t *topic, int32_t number);
+
+
+/* kafka_record.c */
+
+/*
+ * Takes a batch from librdkafka's queue and appends it: NGX_OK when the queue
+ * was empty, NGX_AGAIN when there may be more, NGX_DECLINED when this worker
+ * is not the writer.
+ */
+ngx_int_t ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer);
+
+/* Forgets what was taken from the queue but not yet appended. */
+void ngx_http_flux_kafka_forget(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_source_t *source);
+
+/* Says what was skipped since the last line. */
+void ngx_http_flux_kafka_log_skips(ngx_http_flux_consumer_t *consumer);
+
+
+#endif /* _NGX_HTTP_FLUX_CONSUMER_H_INCLUDED_ */
