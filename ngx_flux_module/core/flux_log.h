@@ -85,6 +85,8 @@ typedef struct {
 /* A feed as the zone knows it.  Counters only grow and outlive a reload. */
 typedef struct {
     uint64_t          signature;        /* 0: a free place */
+    uint64_t          created;          /* its entries lie behind this one */
+    uint64_t          dropped;          /* entries that left the ring */
     uint32_t          retain;
     uint32_t          ready;            /* each partition reached its end */
     uint32_t          rooms;
@@ -107,7 +109,9 @@ typedef struct {
     int64_t   start;            /* the first offset this log ever read */
     int64_t   next;             /* the next offset to be read */
     int64_t   last;             /* of the last entry, -1: none */
-    int64_t   whole;            /* from here on nothing was dropped */
+    int64_t   whole;            /* what lies before may never have come */
+    int64_t   dropped;          /* behind all that has left the ring */
+    uint64_t  created;          /* its entries lie behind this position */
     int64_t   high_watermark;   /* -1: unknown */
     int64_t   target;           /* ready once next is here, -1: unknown */
     uint64_t  newest;           /* position of its last entry, 0: none */
@@ -117,6 +121,9 @@ typedef struct {
     int64_t   down_since;       /* Unix ms */
 } flux_partition_t;
 
+#define FLUX_LOST_MANY       1  /* dropped in several partitions */
+#define FLUX_LOST_ELSEWHERE  2  /* in others nobody knows: a new node */
+
 typedef struct {
     uint32_t  hash, next;       /* bucket chain; also the free list */
     uint32_t  feed;
@@ -124,14 +131,15 @@ typedef struct {
     uint32_t  first, last;      /* its keys, least recently renewed first */
     uint64_t  newest;           /* position of its last entry, 0: none */
     uint64_t  newest_delete;    /* likewise, of a delete */
-    uint64_t  named;            /* an entry that bears its address */
+    uint64_t  created;          /* its entries lie behind this position */
     uint64_t  lost;             /* ordinal of its last record dropped */
     uint64_t  lost_delete;      /* likewise, of a delete */
+    int64_t   lost_expire;      /* time of the last EXPIRE entry dropped */
     int64_t   lost_offset;      /* the highest offset dropped, if all of */
     uint32_t  lost_partition;   /*   them were in one partition */
-    uint32_t  lost_many;        /* they were in several */
-    uint32_t  bytes;            /* of its live messages, saturating */
-    uint32_t  reserved;
+    uint32_t  lost_many;        /* FLUX_LOST_MANY, FLUX_LOST_ELSEWHERE or 0 */
+    uint64_t  bytes;            /* of its live messages */
+    int64_t   ts;               /* of its newest record, INT64_MIN: none */
 } flux_room_t;
 
 typedef struct {
@@ -182,6 +190,7 @@ typedef struct {
     flux_node_t        *nodes;
     uint8_t            *ring;
     uint64_t            ring_size;
+    uint64_t            reserved;       /* the writer's: where it may write */
 } flux_log_t;
 
 
@@ -237,13 +246,23 @@ flux_log_key(const flux_log_t *log, uint32_t node)
 }
 
 /*
+ * The node of a key, FLUX_NONE when it does not live.  The empty key is one of
+ * its own in each room, so it is looked for in that room.
+ */
+uint32_t flux_log_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
+    const uint8_t *key, size_t length);
+
+/* An entry that bears the room's address. */
+flux_entry_t *flux_log_named(const flux_log_t *log, uint32_t room);
+
+/*
  * Can a reader of the room whose next offset in this partition is `offset`
  * still get all that it missed there?
  */
 int flux_log_whole(const flux_log_t *log, uint32_t room, uint32_t partition,
     int64_t offset);
 
-/* The check of the partition's last entry before this offset, 0: unknown. */
+/* The check of the partition's entry before this offset, 0: not in the ring. */
 uint16_t flux_log_check(const flux_log_t *log, uint32_t partition,
     int64_t offset);
 
@@ -272,11 +291,13 @@ uint32_t flux_log_find_feed(const flux_log_t *log, uint64_t signature);
 void flux_log_drop_feed(flux_log_t *log, uint32_t feed);
 
 /*
- * Forgets all rooms and keys of a feed and appends a RESET entry; its
- * partitions of this topic start anew (start, next = 0; last, hw unknown).
+ * The topic is another one now: forgets the feed's keys that came from it and
+ * appends a RESET entry; its partitions start anew (start and next are 0, all
+ * else is unknown) and keep their ids.  Entries before a partition's `created`
+ * belong to the old one.
  */
-flux_status_t flux_log_reset_topic(flux_log_t *log, uint32_t feed,
-    uint64_t topic, uint32_t fingerprint);
+void flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
+    uint32_t fingerprint);
 
 /* Found or made; `start` is where reading begins.  FLUX_NONE: table full. */
 uint32_t flux_log_partition(flux_log_t *log, uint32_t feed, uint64_t topic,
@@ -296,8 +317,7 @@ typedef struct {
 } flux_append_t;
 
 /*
- * Makes room for a message of `length` bytes (for a delete: of the same
- * fields) and returns where to write it, or NULL when it can never fit.
+ * Makes room for a message of these lengths and returns where to write it, or NULL when it can never fit.
  * Follow with flux_log_append() or nothing.
  */
 uint8_t *flux_log_reserve(flux_log_t *log, const flux_append_t *what);
@@ -314,9 +334,8 @@ void flux_log_append(flux_log_t *log, const flux_append_t *what);
 void flux_log_skip(flux_log_t *log, uint32_t feed, uint32_t partition,
     int64_t offset, flux_skip_t reason);
 
-/* Appends an entry without message: FLUX_ENTRY_STATUS (room may be NONE). */
-flux_status_t flux_log_note(flux_log_t *log, uint32_t feed, uint32_t room,
-    int64_t ts);
+/* Appends an entry without message: something in the feed's state changed. */
+void flux_log_note(flux_log_t *log, uint32_t feed, int64_t ts);
 
 /*
  * Looks at up to `budget` nodes from *node on (0 at first; it wraps) and lets
