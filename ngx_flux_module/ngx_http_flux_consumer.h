@@ -41,6 +41,7 @@ typedef struct {
     int32_t                    number;
     ngx_http_flux_position_t  *positions;   /* one per feed of the topic */
     int64_t                    high;        /* the last watermark seen */
+    ngx_msec_t                 started;     /* when reading began */
     unsigned                   reading:1;   /* librdkafka fetches it */
     unsigned                   leader:1;    /* it had one at the last look */
 } ngx_http_flux_source_t;
@@ -103,7 +104,7 @@ struct ngx_http_flux_consumer_s {
     ngx_event_t                 next;       /* goes on in the next turn */
     ngx_event_t                 timer;
 
-    ngx_array_t                 topics;     /* of ngx_http_flux_topic_t */
+    ngx_array_t                 topics;     /* of ngx_http_flux_topic_t * */
     uint64_t                    id;         /* of the cluster, 0: unknown */
 
     rd_kafka_message_t         *messages[NGX_HTTP_FLUX_BATCH_MESSAGES];
@@ -129,7 +130,8 @@ struct ngx_http_flux_consumer_s {
     } skips[FLUX_SKIP_EXPIRED + 1];
 
     unsigned                    up:1;
-    unsigned                    was_down:1; /* since this handle was made */
+    unsigned                    down:1;     /* neither: not known yet */
+    unsigned                    was_up:1;
     unsigned                    asked:1;
     unsigned                    look_offsets:1;
     unsigned                    published:1;
@@ -150,6 +152,9 @@ rd_kafka_conf_t *ngx_http_flux_kafka_conf(ngx_http_flux_cluster_t *cluster,
  */
 ngx_int_t ngx_http_flux_kafka_lock(ngx_http_flux_consumer_t *consumer);
 void ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer);
+
+/* 0 when too many lines were written of late. */
+ngx_uint_t ngx_http_flux_kafka_may_log(ngx_http_flux_consumer_t *consumer);
 
 /* Milliseconds of Unix time. */
 int64_t ngx_http_flux_kafka_now(void);
