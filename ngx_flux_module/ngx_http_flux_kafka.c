@@ -98,7 +98,6 @@ static ngx_keyval_t  ngx_http_flux_kafka_fixed[] = {
     { ngx_string("auto.offset.reset"), ngx_string("error") },
     { ngx_string("enable.auto.commit"), ngx_string("false") },
     { ngx_string("enable.auto.offset.store"), ngx_string("false") },
-    { ngx_string("auto.commit.enable"), ngx_string("false") },
     { ngx_string("log.queue"), ngx_string("true") },
     { ngx_null_string, ngx_null_string }
 };
