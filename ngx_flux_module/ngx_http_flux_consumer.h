@@ -102,7 +102,8 @@ struct ngx_http_flux_consumer_s {
     rd_kafka_queue_t           *events;     /* logs and errors */
     ngx_connection_t           *connection;
     ngx_event_t                 next;       /* goes on in the next turn */
-    ngx_event_t                 timer;
+    ngx_event_t                 timer;      /* each second */
+    ngx_event_t                 look;       /* when to ask for metadata */
 
     ngx_array_t                 topics;     /* of ngx_http_flux_topic_t * */
     uint64_t                    id;         /* of the cluster, 0: unknown */
@@ -112,8 +113,8 @@ struct ngx_http_flux_consumer_s {
     size_t                      taken;
 
     uint64_t                    changed;    /* feeds whose state changed */
-    ngx_msec_t                  look_at;    /* when to ask for metadata */
-    ngx_msec_t                  seen;       /* when it last answered */
+    ngx_msec_t                  look_delay;
+    ngx_msec_t                  seen;       /* when metadata last came */
     u_char                      failure[160];
 
     ngx_msec_t                  logged;     /* begin of this span of lines */
@@ -133,17 +134,71 @@ struct ngx_http_flux_consumer_s {
     unsigned                    down:1;     /* neither: not known yet */
     unsigned                    was_up:1;
     unsigned                    asked:1;
+    unsigned                    look_metadata:1;
     unsigned                    look_offsets:1;
     unsigned                    published:1;
     unsigned                    restart:1;
 };
 
 
-/* kafka.c */
+static ngx_inline ngx_http_flux_source_t **
+ngx_http_flux_sources(ngx_http_flux_topic_t *topic)
+{
+    return topic->sources.elts;
+}
+
+
+/* The partition in the zone of the topic's feed number i, or NULL. */
+
+static ngx_inline flux_partition_t *
+ngx_http_flux_partition(ngx_http_flux_source_t *source, ngx_uint_t i)
+{
+    uint32_t  n = source->positions[i].partition;
+
+    return n == FLUX_NONE ? NULL
+                          : &source->topic->consumer->zone->log.partitions[n];
+}
+
+
+/* Likewise, where a position is known to have one. */
+
+static ngx_inline flux_partition_t *
+ngx_http_flux_position_partition(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_position_t *position)
+{
+    return &consumer->zone->log.partitions[position->partition];
+}
+
+
+/* kafka_conf.c */
 
 /* A configuration with brokers and properties, or NULL and what is wrong. */
 rd_kafka_conf_t *ngx_http_flux_kafka_conf(ngx_http_flux_cluster_t *cluster,
     ngx_keyval_t **property, char *buf, size_t len);
+
+
+/* kafka_consumer.c */
+
+/*
+ * Makes the client; nothing waits for the network.  When librdkafka refuses
+ * (a file that its properties name is missing, say), it is tried again later.
+ */
+void ngx_http_flux_consumer_connect(ngx_http_flux_consumer_t *consumer);
+
+/* Frees the consumer; what may take a while is the assistant's. */
+void ngx_http_flux_consumer_stop(ngx_http_flux_consumer_t *consumer);
+
+/* 0 when too many lines were written of late. */
+ngx_uint_t ngx_http_flux_kafka_may_log(ngx_http_flux_consumer_t *consumer);
+
+
+/* kafka.c */
+
+/*
+ * What answers after a cluster was away may be another one: a fresh client
+ * takes the consumer's place.
+ */
+void ngx_http_flux_consumer_restart(ngx_http_flux_consumer_t *consumer);
 
 /*
  * The writer's lock and the mark that the index changes; NGX_DECLINED once
@@ -152,9 +207,6 @@ rd_kafka_conf_t *ngx_http_flux_kafka_conf(ngx_http_flux_cluster_t *cluster,
  */
 ngx_int_t ngx_http_flux_kafka_lock(ngx_http_flux_consumer_t *consumer);
 void ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer);
-
-/* 0 when too many lines were written of late. */
-ngx_uint_t ngx_http_flux_kafka_may_log(ngx_http_flux_consumer_t *consumer);
 
 /* Milliseconds of Unix time. */
 int64_t ngx_http_flux_kafka_now(void);
@@ -194,11 +246,37 @@ void ngx_http_flux_question_destroy(ngx_http_flux_question_t *question);
 
 ngx_int_t ngx_http_flux_kafka_init_topics(ngx_http_flux_consumer_t *consumer);
 
-/* Asks the assistant for what is due. */
+/* Asks the assistant for what is due, unless it is busy. */
 void ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer);
+
+/* Something is amiss: looks soon, then again and again, ever less often. */
+void ngx_http_flux_kafka_look_soon(ngx_http_flux_consumer_t *consumer);
 
 void ngx_http_flux_kafka_answer(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_question_t *question);
+
+/* NULL when there is no such partition. */
+ngx_http_flux_source_t *ngx_http_flux_kafka_source(
+    ngx_http_flux_topic_t *topic, int32_t number);
+
+
+/* kafka_offsets.c */
+
+/* What to ask so as to place partitions; NULL when all are read. */
+ngx_http_flux_question_t *ngx_http_flux_kafka_ask_offsets(
+    ngx_http_flux_consumer_t *consumer);
+void ngx_http_flux_kafka_offsets(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_question_t *question);
+
+/* The record at the last offset is another one. */
+void ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic);
+
+/* A fetch was refused, says a line of librdkafka's log. */
+void ngx_http_flux_kafka_suspect(ngx_http_flux_consumer_t *consumer,
+    const char *line);
+
+
+/* kafka_state.c */
 
 /* The cluster cannot be reached, says librdkafka. */
 void ngx_http_flux_kafka_cluster_down(ngx_http_flux_consumer_t *consumer,
@@ -208,22 +286,25 @@ void ngx_http_flux_kafka_cluster_down(ngx_http_flux_consumer_t *consumer,
 void ngx_http_flux_kafka_source_error(ngx_http_flux_source_t *source,
     rd_kafka_resp_err_t error, const char *text);
 
-/* The record at the last offset is another one. */
-void ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic);
+void ngx_http_flux_kafka_stop_topic(ngx_http_flux_topic_t *topic);
+void ngx_http_flux_kafka_stop_source(ngx_http_flux_source_t *source);
 
-/* Holding the lock: the partition reached its end; is its feed ready? */
-void ngx_http_flux_kafka_source_ready(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_position_t *position);
-
-/* Holding the lock: a partition can be read. */
+/* Holding the lock: a partition cannot be read, or can. */
+void ngx_http_flux_kafka_source_down(ngx_http_flux_source_t *source,
+    rd_kafka_resp_err_t error);
 void ngx_http_flux_kafka_source_up(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_position_t *position);
 
+/* Holding the lock: the partition reached its end. */
+void ngx_http_flux_kafka_source_ready(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_position_t *position);
+
+/* Holding the lock: is the feed ready now? */
+void ngx_http_flux_kafka_check_feed(ngx_http_flux_consumer_t *consumer,
+    ngx_http_flux_feed_t *feed);
+
 /* Fetches the watermarks that librdkafka has seen. */
 void ngx_http_flux_kafka_watermarks(ngx_http_flux_consumer_t *consumer);
-
-ngx_http_flux_source_t *ngx_http_flux_kafka_source(
-    ngx_http_flux_topic_t *topic, int32_t number);
 
 
 /* kafka_record.c */

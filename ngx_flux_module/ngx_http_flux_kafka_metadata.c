@@ -1,14 +1,17 @@
 /*
- * Which partitions there are, where to read them from, and whether they can
- * be read.
+ * Which topics and partitions there are.
  */
 
 #include "ngx_http_flux_consumer.h"
 
 
-/* ms between two looks at the cluster: all well, or something to wait for */
-#define NGX_HTTP_FLUX_LOOK_CALM     15000
-#define NGX_HTTP_FLUX_LOOK_CONCERN  1000
+/*
+ * Time (ms) to the next look at the cluster: when all is well, after something
+ * has happened, and at the most while it does not get well.
+ */
+#define NGX_HTTP_FLUX_LOOK_CALM   15000
+#define NGX_HTTP_FLUX_LOOK_FIRST  100
+#define NGX_HTTP_FLUX_LOOK_LAST   1000
 
 /* without an answer for so long (ms) a cluster is down */
 #define NGX_HTTP_FLUX_LOOK_PATIENCE  5000
@@ -17,10 +20,12 @@
 static ngx_http_flux_topic_t *ngx_http_flux_topic_add(
     ngx_http_flux_consumer_t *consumer, ngx_str_t *name);
 static ngx_int_t ngx_http_flux_source_add(ngx_http_flux_topic_t *topic);
+static ngx_uint_t ngx_http_flux_consumer_calm(
+    ngx_http_flux_consumer_t *consumer);
 static void ngx_http_flux_metadata_answer(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_question_t *question);
-static void ngx_http_flux_metadata_cluster(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_question_t *question);
+static void ngx_http_flux_metadata_cluster(
+    ngx_http_flux_consumer_t *consumer, ngx_http_flux_question_t *question);
 static void ngx_http_flux_metadata_topic(ngx_http_flux_topic_t *topic,
     const rd_kafka_metadata_topic_t *metadata);
 static void ngx_http_flux_metadata_source(ngx_http_flux_source_t *source,
@@ -30,53 +35,9 @@ static void ngx_http_flux_metadata_missing(ngx_http_flux_topic_t *topic,
 static void ngx_http_flux_source_enter(ngx_http_flux_source_t *source);
 static ngx_uint_t ngx_http_flux_topic_read(ngx_http_flux_topic_t *topic,
     ngx_http_flux_feed_t *feed);
-static ngx_http_flux_question_t *ngx_http_flux_offsets_question(
-    ngx_http_flux_consumer_t *consumer);
-static void ngx_http_flux_offsets_add(ngx_http_flux_question_t *question,
-    size_t list, ngx_http_flux_source_t *source, int64_t time);
-static void ngx_http_flux_offsets_answer(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_question_t *question);
-static ngx_int_t ngx_http_flux_offsets_get(ngx_http_flux_question_t *question,
-    size_t list, ngx_http_flux_source_t *source, int64_t *offset);
-static void ngx_http_flux_source_place(ngx_http_flux_source_t *source,
-    ngx_http_flux_question_t *question);
-static int64_t ngx_http_flux_position_place(ngx_http_flux_source_t *source,
-    ngx_http_flux_position_t *position, ngx_http_flux_question_t *question,
-    int64_t low, int64_t high);
-static int64_t ngx_http_flux_position_first(ngx_http_flux_source_t *source,
-    ngx_http_flux_position_t *position, ngx_http_flux_question_t *question,
-    int64_t low, int64_t high);
-static ngx_uint_t ngx_http_flux_source_foreign(ngx_http_flux_source_t *source,
-    int64_t high);
-static void ngx_http_flux_topic_reset(ngx_http_flux_topic_t *topic);
-static void ngx_http_flux_topic_stop(ngx_http_flux_topic_t *topic);
-static void ngx_http_flux_source_stop(ngx_http_flux_source_t *source);
-static void ngx_http_flux_source_down(ngx_http_flux_source_t *source,
-    rd_kafka_resp_err_t error);
-static void ngx_http_flux_feed_check(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_feed_t *feed);
-static ngx_uint_t ngx_http_flux_consumer_calm(
-    ngx_http_flux_consumer_t *consumer);
 
 
-static ngx_http_flux_source_t **
-ngx_http_flux_sources(ngx_http_flux_topic_t *topic)
-{
-    return topic->sources.elts;
-}
-
-
-static flux_partition_t *
-ngx_http_flux_partition(ngx_http_flux_source_t *source, ngx_uint_t i)
-{
-    uint32_t  n = source->positions[i].partition;
-
-    return n == FLUX_NONE ? NULL
-                          : &source->topic->consumer->zone->log.partitions[n];
-}
-
-
-/* --- topics --------------------------------------------------------------- */
+/* --- topics -------------------------------------------------------------- */
 
 ngx_int_t
 ngx_http_flux_kafka_init_topics(ngx_http_flux_consumer_t *consumer)
@@ -247,7 +208,7 @@ ngx_http_flux_source_add(ngx_http_flux_topic_t *topic)
 }
 
 
-/* --- questions ------------------------------------------------------------ */
+/* --- questions ----------------------------------------------------------- */
 
 void
 ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer)
@@ -260,12 +221,11 @@ ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer)
 
     if (consumer->look_offsets) {
         consumer->look_offsets = 0;
-        question = ngx_http_flux_offsets_question(consumer);
+        question = ngx_http_flux_kafka_ask_offsets(consumer);
     }
 
-    if (question == NULL
-        && (ngx_msec_int_t) (ngx_current_msec - consumer->look_at) >= 0)
-    {
+    if (question == NULL && consumer->look_metadata) {
+        consumer->look_metadata = 0;
         question = ngx_http_flux_question_new(NGX_HTTP_FLUX_ASK_METADATA, 0);
     }
 
@@ -286,17 +246,31 @@ ngx_http_flux_kafka_answer(ngx_http_flux_consumer_t *consumer,
         ngx_http_flux_metadata_answer(consumer, question);
 
     } else {
-        ngx_http_flux_offsets_answer(consumer, question);
+        ngx_http_flux_kafka_offsets(consumer, question);
     }
 
     ngx_http_flux_question_destroy(question);
 
-    consumer->look_at = ngx_current_msec
-                        + (ngx_http_flux_consumer_calm(consumer)
-                           ? NGX_HTTP_FLUX_LOOK_CALM
-                           : NGX_HTTP_FLUX_LOOK_CONCERN);
+    if (ngx_http_flux_consumer_calm(consumer)) {
+        consumer->look_delay = 0;
+        ngx_add_timer(&consumer->look, NGX_HTTP_FLUX_LOOK_CALM);
+
+    } else {
+        consumer->look_delay = ngx_min(ngx_max(2 * consumer->look_delay,
+                                               NGX_HTTP_FLUX_LOOK_FIRST),
+                                       NGX_HTTP_FLUX_LOOK_LAST);
+        ngx_add_timer(&consumer->look, consumer->look_delay);
+    }
 
     ngx_http_flux_kafka_look(consumer);
+}
+
+
+void
+ngx_http_flux_kafka_look_soon(ngx_http_flux_consumer_t *consumer)
+{
+    consumer->look_delay = NGX_HTTP_FLUX_LOOK_FIRST;
+    ngx_add_timer(&consumer->look, NGX_HTTP_FLUX_LOOK_FIRST);
 }
 
 
@@ -341,7 +315,7 @@ ngx_http_flux_consumer_calm(ngx_http_flux_consumer_t *consumer)
 }
 
 
-/* --- metadata ------------------------------------------------------------- */
+/* --- metadata ------------------------------------------------------------ */
 
 static void
 ngx_http_flux_metadata_answer(ngx_http_flux_consumer_t *consumer,
@@ -512,7 +486,7 @@ ngx_http_flux_metadata_source(ngx_http_flux_source_t *source,
     flux_partition_t  *p;
 
     if (metadata->leader < 0) {
-        ngx_http_flux_source_down(source,
+        ngx_http_flux_kafka_source_down(source,
             metadata->err ? metadata->err
                           : RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
         return;
@@ -532,7 +506,7 @@ ngx_http_flux_metadata_source(ngx_http_flux_source_t *source,
 
             /* it was away: see whether it is still the same */
 
-            ngx_http_flux_source_stop(source);
+            ngx_http_flux_kafka_stop_source(source);
             source->topic->consumer->look_offsets = 1;
             return;
         }
@@ -544,7 +518,8 @@ static void
 ngx_http_flux_metadata_missing(ngx_http_flux_topic_t *topic,
     rd_kafka_resp_err_t error)
 {
-    ngx_uint_t  i;
+    ngx_uint_t               i;
+    ngx_http_flux_source_t  *source;
 
     if (!topic->missing || topic->exists) {
         ngx_log_error(NGX_LOG_WARN, topic->consumer->log, 0,
@@ -564,16 +539,18 @@ ngx_http_flux_metadata_missing(ngx_http_flux_topic_t *topic,
         return;
     }
 
-    ngx_http_flux_topic_stop(topic);
+    ngx_http_flux_kafka_stop_topic(topic);
 
     if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
         topic->young = 1;
     }
 
     for (i = 0; i < topic->sources.nelts; i++) {
-        ngx_http_flux_sources(topic)[i]->leader = 0;
-        ngx_http_flux_source_enter(ngx_http_flux_sources(topic)[i]);
-        ngx_http_flux_source_down(ngx_http_flux_sources(topic)[i], error);
+        source = ngx_http_flux_sources(topic)[i];
+
+        source->leader = 0;
+        ngx_http_flux_source_enter(source);
+        ngx_http_flux_kafka_source_down(source, error);
     }
 }
 
@@ -646,695 +623,4 @@ ngx_http_flux_topic_read(ngx_http_flux_topic_t *topic,
     n = flux_log_find_partition(log, feed->slot, topic->hash, 0);
 
     return n != FLUX_NONE && log->partitions[n].start >= 0;
-}
-
-
-/* --- offsets -------------------------------------------------------------- */
-
-static ngx_http_flux_question_t *
-ngx_http_flux_offsets_question(ngx_http_flux_consumer_t *consumer)
-{
-    size_t                     list, durations;
-    int64_t                    now;
-    ngx_uint_t                 i, n, k;
-    flux_partition_t          *p;
-    ngx_http_flux_feed_t      *feed;
-    ngx_http_flux_topic_t    **topics = consumer->topics.elts;
-    ngx_http_flux_source_t    *source;
-    ngx_http_flux_question_t  *question;
-
-    durations = 0;
-
-    for (i = 0; i < consumer->topics.nelts; i++) {
-        durations = ngx_max(durations, topics[i]->feeds.nelts);
-    }
-
-    question = ngx_http_flux_question_new(NGX_HTTP_FLUX_ASK_OFFSETS,
-                                          NGX_HTTP_FLUX_TIME + durations);
-    if (question == NULL) {
-        return NULL;
-    }
-
-    now = ngx_http_flux_kafka_now();
-
-    for (i = 0; i < consumer->topics.nelts; i++) {
-        for (n = 0; n < topics[i]->sources.nelts; n++) {
-            source = ngx_http_flux_sources(topics[i])[n];
-
-            if (source->reading || !source->leader) {
-                continue;
-            }
-
-            ngx_http_flux_offsets_add(question, NGX_HTTP_FLUX_LOW, source,
-                                      NGX_HTTP_FLUX_TIME_EARLIEST);
-            ngx_http_flux_offsets_add(question, NGX_HTTP_FLUX_HIGH, source,
-                                      NGX_HTTP_FLUX_TIME_LATEST);
-
-            for (k = 0; k < topics[i]->feeds.nelts; k++) {
-                p = ngx_http_flux_partition(source, k);
-                feed = source->positions[k].feed;
-                list = NGX_HTTP_FLUX_TIME + k;
-
-                if (p != NULL && feed->start >= 0) {
-                    ngx_http_flux_offsets_add(question, list, source,
-                                              now - feed->start);
-                }
-            }
-        }
-    }
-
-    if (question->lists[NGX_HTTP_FLUX_LOW]->cnt == 0) {
-        ngx_http_flux_question_destroy(question);
-        return NULL;
-    }
-
-    return question;
-}
-
-
-static void
-ngx_http_flux_offsets_add(ngx_http_flux_question_t *question, size_t list,
-    ngx_http_flux_source_t *source, int64_t time)
-{
-    rd_kafka_topic_partition_t  *partition;
-
-    partition = rd_kafka_topic_partition_list_add(question->lists[list],
-                                          (char *) source->topic->name.data,
-                                          source->number);
-    partition->offset = time;
-    partition->opaque = source;
-}
-
-
-static ngx_int_t
-ngx_http_flux_offsets_get(ngx_http_flux_question_t *question, size_t list,
-    ngx_http_flux_source_t *source, int64_t *offset)
-{
-    rd_kafka_topic_partition_t  *partition;
-
-    if (list >= question->nlists) {
-        return NGX_DECLINED;
-    }
-
-    partition = rd_kafka_topic_partition_list_find(question->lists[list],
-                                           (char *) source->topic->name.data,
-                                           source->number);
-
-    if (partition == NULL || partition->err) {
-        return NGX_DECLINED;
-    }
-
-    *offset = partition->offset;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_flux_offsets_answer(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_question_t *question)
-{
-    int                               i;
-    int64_t                           low, high;
-    ngx_http_flux_source_t           *source;
-    rd_kafka_topic_partition_list_t  *list;
-
-    if (ngx_http_flux_kafka_lock(consumer) != NGX_OK) {
-        return;
-    }
-
-    list = question->lists[NGX_HTTP_FLUX_LOW];
-
-    for (i = 0; i < list->cnt; i++) {
-        source = list->elems[i].opaque;
-
-        if (source->reading || !source->leader) {
-            continue;
-        }
-
-        if (list->elems[i].err
-            || ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_LOW, source,
-                                         &low) != NGX_OK
-            || ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_HIGH, source,
-                                         &high) != NGX_OK)
-        {
-            ngx_http_flux_source_down(source, list->elems[i].err
-                                              ? list->elems[i].err
-                                              : RD_KAFKA_RESP_ERR__TIMED_OUT);
-            continue;
-        }
-
-        if (ngx_http_flux_source_foreign(source, high)) {
-            ngx_http_flux_topic_reset(source->topic);
-        }
-
-        ngx_http_flux_source_place(source, question);
-    }
-
-    ngx_http_flux_kafka_unlock(consumer);
-}
-
-
-/* Is it surely not the partition that the zone knows? */
-
-static ngx_uint_t
-ngx_http_flux_source_foreign(ngx_http_flux_source_t *source, int64_t high)
-{
-    ngx_uint_t         i;
-    flux_partition_t  *p;
-
-    for (i = 0; i < source->topic->feeds.nelts; i++) {
-        p = ngx_http_flux_partition(source, i);
-
-        if (p == NULL || p->start < 0) {
-            continue;
-        }
-
-        if (p->fingerprint != source->topic->fingerprint || p->next > high) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static void
-ngx_http_flux_source_place(ngx_http_flux_source_t *source,
-    ngx_http_flux_question_t *question)
-{
-    int64_t                    low, high, from, offset;
-    ngx_uint_t                 i;
-    flux_partition_t          *p;
-    ngx_http_flux_topic_t     *topic = source->topic;
-    ngx_http_flux_consumer_t  *consumer = topic->consumer;
-
-    if (ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_LOW, source, &low)
-        != NGX_OK
-        || ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_HIGH, source,
-                                     &high)
-           != NGX_OK)
-    {
-        return;
-    }
-
-    from = INT64_MAX;
-
-    for (i = 0; i < topic->feeds.nelts; i++) {
-        p = ngx_http_flux_partition(source, i);
-
-        if (p == NULL) {
-            continue;
-        }
-
-        offset = ngx_http_flux_position_place(source, &source->positions[i],
-                                              question, low, high);
-        from = ngx_min(from, offset);
-
-        p->high_watermark = high;
-
-        if (!p->ready) {
-
-            if (p->target < 0) {
-                p->target = high;
-            }
-
-            if (p->next >= p->target) {
-                p->ready = 1;
-            }
-        }
-
-        ngx_http_flux_feed_check(consumer, source->positions[i].feed);
-    }
-
-    if (from == INT64_MAX) {
-        return;
-    }
-
-    source->high = high;
-
-    if (rd_kafka_consume_start_queue(topic->handle, source->number, from,
-                                     consumer->queue)
-        == -1)
-    {
-        ngx_http_flux_source_down(source, rd_kafka_last_error());
-        return;
-    }
-
-    source->reading = 1;
-    source->started = ngx_current_msec;
-
-    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, consumer->log, 0,
-                   "flux reads %V[%D] from %L, high watermark %L",
-                   &topic->name, source->number, from, high);
-}
-
-
-/* Returns the offset that the feed's reading begins with. */
-
-static int64_t
-ngx_http_flux_position_place(ngx_http_flux_source_t *source,
-    ngx_http_flux_position_t *position, ngx_http_flux_question_t *question,
-    int64_t low, int64_t high)
-{
-    flux_partition_t  *p;
-
-    p = &source->topic->consumer->zone->log.partitions[position->partition];
-
-    position->verify = 0;
-
-    if (p->start < 0) {
-        p->start = ngx_http_flux_position_first(source, position, question,
-                                                low, high);
-        p->fingerprint = source->topic->fingerprint;
-        p->next = p->start;
-        p->whole = p->start;
-
-        return p->next;
-    }
-
-    if (p->next < low) {
-        ngx_log_error(NGX_LOG_WARN, source->topic->consumer->log, 0,
-                      "flux kafka \"%V\": %V[%D] begins at offset %L, "
-                      "retention has passed %L: %L offsets are lost",
-                      &source->topic->consumer->cluster->name,
-                      &source->topic->name, source->number, low, p->next,
-                      low - p->next);
-
-        p->next = low;
-        p->whole = low;
-
-        return low;
-    }
-
-    if (p->last >= low) {
-        position->verify = 1;
-        return p->last;
-    }
-
-    return p->next;
-}
-
-
-static int64_t
-ngx_http_flux_position_first(ngx_http_flux_source_t *source,
-    ngx_http_flux_position_t *position, ngx_http_flux_question_t *question,
-    int64_t low, int64_t high)
-{
-    int64_t                offset;
-    flux_partition_t      *p;
-    ngx_http_flux_feed_t  *feed = position->feed;
-
-    p = &source->topic->consumer->zone->log.partitions[position->partition];
-
-    if (p->start == NGX_HTTP_FLUX_UNREAD_YOUNG
-        || feed->start == NGX_HTTP_FLUX_START_BEGINNING)
-    {
-        return low;
-    }
-
-    if (feed->start == NGX_HTTP_FLUX_START_END) {
-        return high;
-    }
-
-    if (ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_TIME
-                                            + (position - source->positions),
-                                  source, &offset)
-        != NGX_OK)
-    {
-        return low;
-    }
-
-    /* no record is so young: -1 */
-
-    return (offset < 0 || offset > high) ? high : ngx_max(offset, low);
-}
-
-
-/* --- recreated topics ----------------------------------------------------- */
-
-void
-ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic)
-{
-    ngx_http_flux_consumer_t  *consumer = topic->consumer;
-
-    if (ngx_http_flux_kafka_lock(consumer) != NGX_OK) {
-        return;
-    }
-
-    ngx_http_flux_topic_reset(topic);
-    ngx_http_flux_kafka_unlock(consumer);
-
-    consumer->look_offsets = 1;
-    ngx_http_flux_kafka_look(consumer);
-}
-
-
-static void
-ngx_http_flux_topic_reset(ngx_http_flux_topic_t *topic)
-{
-    uint32_t                    old;
-    ngx_uint_t                  i, n, known;
-    flux_log_t                 *log = &topic->consumer->zone->log;
-    flux_partition_t           *p;
-    ngx_http_flux_feed_t       *feed;
-    ngx_http_flux_source_t     *source;
-    ngx_http_flux_position_t   *position;
-
-    ngx_log_error(NGX_LOG_WARN, topic->consumer->log, 0,
-                  "flux kafka \"%V\": topic \"%V\" is another one now, "
-                  "it is read anew", &topic->consumer->cluster->name,
-                  &topic->name);
-
-    ngx_http_flux_topic_stop(topic);
-
-    for (i = 0; i < topic->feeds.nelts; i++) {
-
-        feed = ((ngx_http_flux_feed_t **) topic->feeds.elts)[i];
-        known = 0;
-        old = 0;
-
-        for (n = 0; n < topic->sources.nelts; n++) {
-            p = ngx_http_flux_partition(ngx_http_flux_sources(topic)[n], i);
-
-            if (p != NULL && p->start >= 0) {
-                known = 1;
-                old = p->fingerprint;
-            }
-        }
-
-        if (!known) {
-            continue;
-        }
-
-        flux_log_reset_topic(log, feed->slot, topic->hash,
-                             topic->fingerprint);
-
-        for (n = 0; n < topic->sources.nelts; n++) {
-            source = ngx_http_flux_sources(topic)[n];
-            position = &source->positions[i];
-
-            position->verify = 0;
-            position->partition = flux_log_find_partition(log, feed->slot,
-                                               topic->hash,
-                                               (uint32_t) source->number);
-
-            if (position->partition == FLUX_NONE) {
-                continue;
-            }
-
-            p = ngx_http_flux_partition(source, i);
-
-            /*
-             * In the same cluster it was made while we looked on.  Another
-             * cluster has a past of its own.
-             */
-
-            p->start = (old == topic->fingerprint)
-                       ? NGX_HTTP_FLUX_UNREAD_YOUNG : NGX_HTTP_FLUX_UNREAD;
-        }
-
-        topic->consumer->changed |= UINT64_C(1) << feed->slot;
-    }
-
-    topic->consumer->look_offsets = 1;
-}
-
-
-static void
-ngx_http_flux_topic_stop(ngx_http_flux_topic_t *topic)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < topic->sources.nelts; i++) {
-        ngx_http_flux_source_stop(ngx_http_flux_sources(topic)[i]);
-    }
-}
-
-
-static void
-ngx_http_flux_source_stop(ngx_http_flux_source_t *source)
-{
-    if (!source->reading) {
-        return;
-    }
-
-    source->reading = 0;
-
-    /* waits for a thread of librdkafka to nod, not for the network */
-
-    rd_kafka_consume_stop(source->topic->handle, source->number);
-    ngx_http_flux_kafka_forget(source->topic->consumer, source);
-}
-
-
-/* --- states --------------------------------------------------------------- */
-
-void
-ngx_http_flux_kafka_cluster_down(ngx_http_flux_consumer_t *consumer,
-    const char *error)
-{
-    ngx_uint_t                       i, n;
-    ngx_http_flux_feed_t           **feeds = consumer->fmcf->feeds.elts;
-    ngx_http_flux_topic_t          **topics = consumer->topics.elts;
-    ngx_http_flux_cluster_state_t   *state;
-
-    consumer->look_at = ngx_current_msec;
-
-    if (consumer->down) {
-        return;
-    }
-
-    consumer->down = 1;
-    consumer->up = 0;
-
-    if (consumer->failure[0]) {
-        error = (char *) consumer->failure;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, consumer->log, 0,
-                  "flux kafka \"%V\" is down: %s",
-                  &consumer->cluster->name, error);
-
-    if (ngx_http_flux_kafka_lock(consumer) != NGX_OK) {
-        return;
-    }
-
-    state = &consumer->zone->shared->clusters[consumer->cluster->index];
-    state->up = 0;
-    (void) ngx_cpystrn(state->error, (u_char *) error, sizeof(state->error));
-
-    for (i = 0; i < consumer->fmcf->feeds.nelts; i++) {
-        if (feeds[i]->cluster == consumer->cluster
-            && feeds[i]->slot != FLUX_NONE)
-        {
-            consumer->changed |= UINT64_C(1) << feeds[i]->slot;
-        }
-    }
-
-    for (i = 0; i < consumer->topics.nelts; i++) {
-        for (n = 0; n < topics[i]->sources.nelts; n++) {
-            ngx_http_flux_source_down(ngx_http_flux_sources(topics[i])[n],
-                                      RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN);
-        }
-    }
-
-    ngx_http_flux_kafka_unlock(consumer);
-}
-
-
-void
-ngx_http_flux_kafka_source_error(ngx_http_flux_source_t *source,
-    rd_kafka_resp_err_t error, const char *text)
-{
-    ngx_http_flux_topic_t     *topic = source->topic;
-    ngx_http_flux_consumer_t  *consumer = topic->consumer;
-
-    if (ngx_http_flux_kafka_may_log(consumer)) {
-        ngx_log_error(NGX_LOG_WARN, consumer->log, 0,
-                      "flux kafka \"%V\": %V[%D]: %s",
-                      &consumer->cluster->name, &topic->name, source->number,
-                      text ? text : rd_kafka_err2str(error));
-    }
-
-    if (error == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
-        || error == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
-    {
-        /* retention has passed it, or it is another topic: look */
-
-        ngx_http_flux_source_stop(source);
-        consumer->look_at = ngx_current_msec;
-
-        if (ngx_current_msec - source->started > NGX_HTTP_FLUX_LOOK_CONCERN) {
-            consumer->look_offsets = 1;
-            ngx_http_flux_kafka_look(consumer);
-        }
-
-        return;
-    }
-
-    if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
-        || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
-        || error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-    {
-        /* what comes back under this name has to be looked at first */
-
-        error = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        ngx_http_flux_source_stop(source);
-    }
-
-    consumer->look_at = ngx_current_msec + NGX_HTTP_FLUX_LOOK_CONCERN;
-
-    if (ngx_http_flux_kafka_lock(consumer) != NGX_OK) {
-        return;
-    }
-
-    ngx_http_flux_source_down(source, error);
-    ngx_http_flux_kafka_unlock(consumer);
-}
-
-
-static void
-ngx_http_flux_source_down(ngx_http_flux_source_t *source,
-    rd_kafka_resp_err_t error)
-{
-    ngx_uint_t         i;
-    flux_partition_t  *p;
-
-    for (i = 0; i < source->topic->feeds.nelts; i++) {
-        p = ngx_http_flux_partition(source, i);
-
-        if (p == NULL || (p->down && p->error == error)) {
-            continue;
-        }
-
-        if (!p->down) {
-            p->down = 1;
-            p->down_since = ngx_http_flux_kafka_now();
-        }
-
-        p->error = error;
-
-        source->topic->consumer->changed
-            |= UINT64_C(1) << source->positions[i].feed->slot;
-    }
-}
-
-
-void
-ngx_http_flux_kafka_source_up(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_position_t *position)
-{
-    flux_partition_t  *p = &consumer->zone->log.partitions[position->partition];
-
-    p->down = 0;
-    p->error = 0;
-    p->down_since = 0;
-
-    consumer->changed |= UINT64_C(1) << position->feed->slot;
-}
-
-
-void
-ngx_http_flux_kafka_source_ready(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_position_t *position)
-{
-    consumer->zone->log.partitions[position->partition].ready = 1;
-
-    ngx_http_flux_feed_check(consumer, position->feed);
-}
-
-
-/* A feed is ready when each partition of each of its topics is. */
-
-static void
-ngx_http_flux_feed_check(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_feed_t *feed)
-{
-    ngx_uint_t               i, n, k;
-    flux_feed_t             *state;
-    flux_partition_t        *p;
-    ngx_http_flux_feed_t   **feeds;
-    ngx_http_flux_topic_t  **topics = consumer->topics.elts;
-
-    state = &consumer->zone->log.header->feeds[feed->slot];
-
-    if (state->ready) {
-        return;
-    }
-
-    for (i = 0; i < consumer->topics.nelts; i++) {
-        feeds = topics[i]->feeds.elts;
-
-        for (k = 0; k < topics[i]->feeds.nelts; k++) {
-
-            if (feeds[k] != feed) {
-                continue;
-            }
-
-            if (!topics[i]->exists) {
-                return;
-            }
-
-            for (n = 0; n < topics[i]->sources.nelts; n++) {
-                p = ngx_http_flux_partition(ngx_http_flux_sources(topics[i])[n],
-                                            k);
-
-                if (p == NULL || !p->ready) {
-                    return;
-                }
-            }
-        }
-    }
-
-    state->ready = 1;
-    consumer->changed |= UINT64_C(1) << feed->slot;
-}
-
-
-void
-ngx_http_flux_kafka_watermarks(ngx_http_flux_consumer_t *consumer)
-{
-    int64_t                   low, high;
-    ngx_uint_t                i, n, k, locked;
-    flux_partition_t         *p;
-    ngx_http_flux_topic_t   **topics = consumer->topics.elts;
-    ngx_http_flux_source_t   *source;
-
-    locked = 0;
-
-    for (i = 0; i < consumer->topics.nelts; i++) {
-        for (n = 0; n < topics[i]->sources.nelts; n++) {
-            source = ngx_http_flux_sources(topics[i])[n];
-
-            if (!source->reading
-                || rd_kafka_get_watermark_offsets(consumer->handle,
-                                               (char *) topics[i]->name.data,
-                                               source->number, &low, &high)
-                   != RD_KAFKA_RESP_ERR_NO_ERROR
-                || high < 0 || high == source->high)
-            {
-                continue;
-            }
-
-            if (!locked && ngx_http_flux_kafka_lock(consumer) != NGX_OK) {
-                return;
-            }
-
-            locked = 1;
-            source->high = high;
-
-            for (k = 0; k < topics[i]->feeds.nelts; k++) {
-                p = ngx_http_flux_partition(source, k);
-
-                if (p != NULL) {
-                    p->high_watermark = ngx_max(high, p->next);
-                }
-            }
-        }
-    }
-
-    if (locked) {
-        ngx_http_flux_kafka_unlock(consumer);
-    }
 }

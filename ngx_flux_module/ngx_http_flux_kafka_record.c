@@ -258,7 +258,8 @@ ngx_http_flux_record_verify(ngx_http_flux_source_t *source,
             continue;
         }
 
-        partition = &topic->consumer->zone->log.partitions[position->partition];
+        partition = ngx_http_flux_position_partition(topic->consumer,
+                                                     position);
 
         if (message->offset < partition->last) {
             continue;
@@ -282,11 +283,12 @@ ngx_http_flux_record_prepare(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_record_t *record, rd_kafka_message_t *message, int64_t now)
 {
     flux_message_t        *m = &record->message;
+    flux_partition_t      *partition;
     ngx_http_flux_feed_t  *feed = record->position->feed;
 
-    if (message->offset
-        < consumer->zone->log.partitions[record->position->partition].next)
-    {
+    partition = ngx_http_flux_position_partition(consumer, record->position);
+
+    if (message->offset < partition->next) {
         /* another feed needs it */
         return;
     }
@@ -505,7 +507,7 @@ ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
     flux_partition_t          *p;
     ngx_http_flux_position_t  *position = record->position;
 
-    p = &log->partitions[position->partition];
+    p = ngx_http_flux_position_partition(consumer, position);
 
     if (p->down) {
         ngx_http_flux_kafka_source_up(consumer, position);
@@ -660,7 +662,7 @@ ngx_http_flux_record_eof(ngx_http_flux_consumer_t *consumer,
 {
     flux_partition_t  *p;
 
-    p = &consumer->zone->log.partitions[record->position->partition];
+    p = ngx_http_flux_position_partition(consumer, record->position);
 
     /* what lies between the last record and the end holds no data */
 
