@@ -89,6 +89,19 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
         consumer->taken = 0;
     }
 
+    if (consumer->down) {
+
+        /*
+         * The client has found a cluster again.  Whether it is the same one
+         * is not known yet: what is read before is read again.
+         */
+
+        ngx_http_flux_kafka_forget(consumer, NULL);
+        consumer->taken = consumer->nmessages;
+
+        return NGX_AGAIN;
+    }
+
     ngx_http_flux_nrecords = 0;
     bytes = 0;
     i = consumer->taken;
