@@ -1,5 +1,7 @@
 #include "ngx_http_flux_consumer.h"
 
+#include <dlfcn.h>
+
 
 /* How long a worker that exits waits for librdkafka. */
 #define NGX_HTTP_FLUX_EXIT_WAIT  2000
@@ -22,6 +24,7 @@ typedef struct {
 } ngx_http_flux_kafka_t;
 
 
+static void ngx_http_flux_kafka_pin(void);
 static void ngx_http_flux_kafka_exit(void *data);
 static ngx_int_t ngx_http_flux_consumer_start(
     ngx_http_flux_consumer_t **place, ngx_http_flux_cluster_t *cluster);
@@ -55,6 +58,8 @@ ngx_http_flux_kafka_start(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
 
         cln->handler = ngx_http_flux_kafka_exit;
         kafka->cleanup = 1;
+
+        ngx_http_flux_kafka_pin();
     }
 
     kafka->pool = ngx_create_pool(1024, cycle->log);
@@ -138,6 +143,22 @@ ngx_http_flux_kafka_stop(void)
 
     ngx_destroy_pool(kafka->pool);
     kafka->pool = NULL;
+}
+
+
+/*
+ * A worker that exits unloads its modules, while a thread may still be in
+ * librdkafka's code or in ours: both stay where they are.
+ */
+
+static void
+ngx_http_flux_kafka_pin(void)
+{
+    Dl_info  info;
+
+    if (dladdr(&ngx_http_flux_kafka, &info) != 0) {
+        (void) dlopen(info.dli_fname, RTLD_NOW|RTLD_NOLOAD|RTLD_NODELETE);
+    }
 }
 
 
