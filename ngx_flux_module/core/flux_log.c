@@ -627,7 +627,10 @@ flux_log_delete_key(flux_log_t *log, uint32_t node, flux_entry_kind_t kind,
 }
 
 
-/* The partition is read up to behind this entry. */
+/*
+ * This is the partition's last entry.  Its next offset follows when the entry
+ * is published: a writer that dies before has read nothing.
+ */
 
 static void
 flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
@@ -639,7 +642,6 @@ flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
     partition->newest = position;
     partition->last = entry->offset;
     partition->check = entry->check;
-    partition->next = entry->offset + 1;
 }
 
 
@@ -690,12 +692,14 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
         flux_index_add_delete(log, entry, position);
     }
 
+    /* record and leave at once */
+    flux_log_publish(log, leave ? leave : entry, last);
+
+    log->partitions[what->partition].next = what->offset + 1;
+
     atomic_fetch_add_explicit(&feed->records, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&feed->bytes, what->message_length,
                               memory_order_relaxed);
-
-    /* record and leave at once */
-    flux_log_publish(log, leave ? leave : entry, last);
 }
 
 
