@@ -22,7 +22,7 @@ static void ngx_http_flux_json_known(ngx_http_flux_text_t *text,
 static uint64_t ngx_http_flux_sum(uint64_t *numbers, ngx_uint_t n);
 
 
-/* The names of feeds and clusters need no escapes: nginx -t sees to it. */
+/* Names of feeds, topics and clusters need no escapes: nginx -t sees to it. */
 
 void
 ngx_http_flux_report_json(ngx_http_flux_report_t *report,
@@ -169,14 +169,11 @@ static void
 ngx_http_flux_json_partition(ngx_http_flux_report_t *report,
     ngx_http_flux_report_partition_t *partition, ngx_http_flux_text_t *text)
 {
-    ngx_str_t   *topic = ngx_http_flux_report_topic(report, partition);
     const char  *error = ngx_http_flux_report_error(partition);
 
-    ngx_http_flux_text_print(text, "{\"topic\":");
-    ngx_http_flux_json_string(text, topic->data, topic->len);
-
-    ngx_http_flux_text_print(text, ",\"partition\":%uD,\"offset\":%L,"
-                             "\"high_watermark\":",
+    ngx_http_flux_text_print(text, "{\"topic\":\"%V\",\"partition\":%uD,"
+                             "\"offset\":%L,\"high_watermark\":",
+                             ngx_http_flux_report_topic(report, partition),
                              partition->state.number, partition->state.next);
     ngx_http_flux_json_known(text, partition->state.high_watermark);
 

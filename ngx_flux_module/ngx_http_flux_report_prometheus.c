@@ -10,6 +10,8 @@ typedef struct {
 } ngx_http_flux_feed_counter_t;
 
 
+static void ngx_http_flux_prometheus_node(ngx_http_flux_report_t *report,
+    ngx_http_flux_text_t *text);
 static void ngx_http_flux_prometheus_feeds(ngx_http_flux_report_t *report,
     ngx_http_flux_text_t *text);
 static void ngx_http_flux_prometheus_partitions(
@@ -50,15 +52,31 @@ static ngx_http_flux_feed_counter_t  ngx_http_flux_feed_counters[] = {
 };
 
 
+/* Names of feeds, topics and clusters need no escapes: nginx -t sees to it. */
+
 void
 ngx_http_flux_report_prometheus(ngx_http_flux_report_t *report,
     ngx_http_flux_text_t *text)
 {
+    ngx_http_flux_prometheus_node(report, text);
     ngx_http_flux_prometheus_feeds(report, text);
     ngx_http_flux_prometheus_partitions(report, text);
     ngx_http_flux_prometheus_clusters(report, text);
     ngx_http_flux_prometheus_readers(report, text);
     ngx_http_flux_prometheus_zone(report, text);
+}
+
+
+static void
+ngx_http_flux_prometheus_node(ngx_http_flux_report_t *report,
+    ngx_http_flux_text_t *text)
+{
+    ngx_http_flux_prometheus_family(text, "flux_node_info", "gauge",
+                                    "This node and its version.");
+    ngx_http_flux_text_print(text, "flux_node_info{node=\"");
+    ngx_http_flux_prometheus_label(text, &report->conf->node);
+    ngx_http_flux_text_print(text, "\",version=\"%s\"} 1\n",
+                             NGX_HTTP_FLUX_VERSION);
 }
 
 
@@ -275,11 +293,10 @@ ngx_http_flux_prometheus_partition(ngx_http_flux_text_t *text,
     const char *name, ngx_http_flux_report_t *report,
     ngx_http_flux_report_partition_t *partition, int64_t number)
 {
-    ngx_http_flux_text_print(text, "%s{feed=\"%V\",topic=\"", name,
-                             &report->feeds[partition->feed].feed->name);
-    ngx_http_flux_prometheus_label(text, ngx_http_flux_report_topic(report,
-                                                                partition));
-    ngx_http_flux_text_print(text, "\",partition=\"%uD\"} %L\n",
+    ngx_http_flux_text_print(text, "%s{feed=\"%V\",topic=\"%V\","
+                             "partition=\"%uD\"} %L\n", name,
+                             &report->feeds[partition->feed].feed->name,
+                             ngx_http_flux_report_topic(report, partition),
                              partition->state.number, number);
 }
 
