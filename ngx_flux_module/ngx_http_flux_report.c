@@ -8,6 +8,7 @@ static ngx_int_t ngx_http_flux_report_feeds(ngx_http_flux_report_t *report,
 static ngx_uint_t ngx_http_flux_report_count(flux_log_t *log);
 static ngx_uint_t ngx_http_flux_report_copy(ngx_http_flux_report_t *report,
     ngx_http_flux_report_partition_t *partitions, ngx_uint_t limit);
+static void ngx_http_flux_report_clusters(ngx_http_flux_report_t *report);
 static void ngx_http_flux_report_counters(ngx_http_flux_report_t *report);
 static void ngx_http_flux_report_readers(ngx_http_flux_report_t *report,
     uint32_t *slots);
@@ -92,6 +93,7 @@ ngx_http_flux_report_create(ngx_pool_t *pool, ngx_http_flux_main_conf_t *fmcf)
         ngx_http_flux_zone_unlock(zone);
     }
 
+    ngx_http_flux_report_clusters(report);
     ngx_http_flux_report_counters(report);
     ngx_http_flux_report_sort(report, partitions, n);
 
@@ -193,11 +195,12 @@ ngx_http_flux_report_readers(ngx_http_flux_report_t *report, uint32_t *slots)
             continue;
         }
 
-        for (i = 0; i < report->nfeeds; i++) {
-            for (t = 0; t < NGX_HTTP_FLUX_TRANSPORTS; t++) {
+        for (t = 0; t < NGX_HTTP_FLUX_TRANSPORTS; t++) {
+            report->readers[t] += seat->connected[t];
+
+            for (i = 0; i < report->nfeeds; i++) {
                 if (slots[i] != FLUX_NONE) {
                     report->feeds[i].readers[t] += seat->readers[slots[i]][t];
-                    report->readers[t] += seat->readers[slots[i]][t];
                 }
             }
         }
@@ -238,6 +241,30 @@ ngx_http_flux_report_partitions(ngx_http_flux_report_t *report,
     }
 
     return n;
+}
+
+
+/* What an earlier nginx.conf left says nothing of the cluster here now. */
+
+static void
+ngx_http_flux_report_clusters(ngx_http_flux_report_t *report)
+{
+    uint64_t                         hash;
+    ngx_uint_t                       i;
+    ngx_http_flux_cluster_t        **clusters;
+    ngx_http_flux_cluster_state_t   *state;
+
+    clusters = report->conf->clusters.elts;
+
+    for (i = 0; i < report->conf->clusters.nelts; i++) {
+        state = &report->clusters[clusters[i]->index];
+        hash = flux_hash(FLUX_HASH_START, clusters[i]->name.data,
+                         clusters[i]->name.len);
+
+        if (state->name != (uint32_t) hash) {
+            ngx_memzero(state, sizeof(ngx_http_flux_cluster_state_t));
+        }
+    }
 }
 
 
