@@ -40,16 +40,16 @@ def buildah(tmp_path_factory):
 
 
 def debian():
-    """A file with Debian's smallest system, made once."""
-    archive = CACHE / "bookworm.tar"
-    if not archive.exists():
+    """A folder with Debian's smallest system, made once."""
+    folder = CACHE / "bookworm"
+    if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        made = archive.with_suffix(f".{os.getpid()}.tar")
+        made = CACHE / f"bookworm.{os.getpid()}"
         done = subprocess.run(["debootstrap", "--variant=minbase", "bookworm",
                                made], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-2000:]
-        made.rename(archive)
-    return archive
+        made.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
