@@ -19,7 +19,8 @@ FROM base
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        nginx librdkafka1 libjansson4 libhiredis0.14 libcurl4 ca-certificates \
+        nginx librdkafka1 libjansson4 libhiredis0.14 libcurl4 libxml2 \
+        ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home flux \
     && install -d -o flux /run/flux

@@ -4,7 +4,7 @@
 # make producers build/flux-crypto and its sisters
 # make install   module and producers into the system (PREFIX, DESTDIR)
 # make bench     the load scenarios       make fuzz   the fuzzers
-# make deps      Debian packages for building
+# make deps      Debian's packages for building
 # make clean
 #
 # PORT=8080      where `make run` serves
@@ -54,12 +54,8 @@ producers: deps
 	fi
 
 fuzz:
-	@if [ -e t/fuzz/Makefile ]; then \
-	    tools/packages fuzz && \
-	    $(MAKE) -C t/fuzz BUILD="$(BUILD)/fuzz" check; \
-	else \
-	    echo "There are no fuzzers yet."; \
-	fi
+	@tools/packages build fuzz
+	@$(MAKE) --no-print-directory -C t/fuzz BUILD="$(ROOT)/build"
 
 bench:
 	@echo "The load scenarios are not written yet; they will need a" \
