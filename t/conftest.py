@@ -116,3 +116,33 @@ def module():
     if not MODULE.exists():
         pytest.skip("the module is not built")
     return MODULE
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, headless, driven by playwright."""
+    from playwright.sync_api import sync_playwright
+    options = ["--disable-gpu", "--disable-quic", "--no-first-run",
+               "--disable-background-networking",
+               "--disable-component-update", "--disable-sync"]
+    if os.getuid() == 0:
+        options.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """An empty page of a new profile; page.problems lists what its console
+    and its scripts complained of."""
+    context = browser.new_context()
+    one = context.new_page()
+    one.problems = []
+    one.on("pageerror", lambda error: one.problems.append(str(error)))
+    one.on("console", lambda message: one.problems.append(message.text)
+           if message.type == "error" else None)
+    yield one
+    context.close()

@@ -216,3 +216,13 @@ def test_kafka_comes_back_on_its_port_with_or_without_its_data(own_kafka):
 def test_free_port_is_free():
     with pytest.raises(ConnectionRefusedError):
         request("GET", f"http://127.0.0.1:{free_port()}/")
+
+
+@pytest.mark.browser
+def test_chromium_opens_a_page_and_reports_errors(nginx, page):
+    one = nginx(module=False)
+    (one.prefix / "html" / "x.html").write_text(
+        "<title>hello</title><script>nonsense()</script>")
+    page.goto(one.url("/x.html"))
+    assert page.title() == "hello"
+    wait_for(lambda: "nonsense is not defined" in str(page.problems))
