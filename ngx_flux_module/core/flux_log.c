@@ -391,8 +391,15 @@ flux_log_claim(flux_log_t *log, uint64_t from, uint64_t size)
         rest = 0;
     }
 
-    atomic_store_explicit(&log->header->intent, from + rest + size,
-                          memory_order_relaxed);
+    /* more may have been announced for what was then not published */
+
+    if (atomic_load_explicit(&log->header->intent, memory_order_relaxed)
+        < from + rest + size)
+    {
+        atomic_store_explicit(&log->header->intent, from + rest + size,
+                              memory_order_relaxed);
+    }
+
     atomic_thread_fence(memory_order_release);
 
     if (rest >= sizeof(flux_entry_t)) {
