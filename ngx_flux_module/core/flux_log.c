@@ -642,7 +642,9 @@ flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
 {
     flux_partition_t  *partition = &log->partitions[entry->partition];
 
-    entry->partition_prev = partition->newest;
+    /* a kill before this point: recovery does the same */
+    atomic_signal_fence(memory_order_seq_cst);
+
     partition->newest = position;
     partition->last = entry->offset;
     partition->check = entry->check;
@@ -669,8 +671,9 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
     entry->address_length = what->address_length;
     entry->key_length = what->key_length;
 
+    entry->partition_prev = log->partitions[what->partition].newest;
+
     flux_index_add_room(log, entry, position);
-    flux_log_advance_partition(log, entry, position);
 
     leave = NULL;
     key = flux_log_find_key(log, what->feed, entry->room,
@@ -686,7 +689,7 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
         leave->offset = what->offset;
         leave->check = what->check;
         leave->partition = what->partition;
-        flux_log_advance_partition(log, leave, last);
+        leave->partition_prev = position;
         log->header->records++;
     }
 
@@ -702,7 +705,9 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
                               memory_order_relaxed);
 
     /* record and leave at once */
-    flux_log_publish(log, leave ? leave : entry, last);
+    entry = leave ? leave : entry;
+    flux_log_publish(log, entry, last);
+    flux_log_advance_partition(log, entry, last);
 }
 
 
