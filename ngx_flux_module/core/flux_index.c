@@ -16,6 +16,7 @@ static void flux_index_renew(flux_log_t *log, uint32_t node);
 static void flux_index_unlink(flux_log_t *log, uint32_t node);
 static void flux_index_unlive(flux_log_t *log, flux_key_t *key,
     flux_entry_t *entry);
+static void flux_index_lost(flux_room_t *room, const flux_entry_t *entry);
 static void flux_index_free_room(flux_log_t *log, uint32_t node);
 
 
@@ -356,6 +357,11 @@ flux_index_unlive(flux_log_t *log, flux_key_t *key, flux_entry_t *entry)
     flux_log_room(log, key->room)->bytes -= entry->message_length;
     key->oldest = entry->newer;
     key->count--;
+
+    if (entry->flags & FLUX_ENTRY_MOVED) {
+        /* its room's chain does not have it any more either */
+        flux_index_lost(flux_log_room(log, key->room), entry);
+    }
 }
 
 
@@ -533,10 +539,8 @@ flux_index_moved(flux_log_t *log, const flux_entry_t *entry, uint64_t to)
 
 
 void
-flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
-    uint64_t position)
+flux_index_left(flux_log_t *log, const flux_entry_t *entry, uint64_t position)
 {
-    flux_room_t       *room;
     flux_feed_t       *feed = &log->header->feeds[entry->feed];
     flux_partition_t  *partition;
 
@@ -546,30 +550,28 @@ flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
 
     feed->dropped++;
 
-    if (entry->partition != FLUX_NONE) {
-        partition = &log->partitions[entry->partition];
-
-        if (position >= partition->created
-            && entry->offset >= partition->dropped)
-        {
-            partition->dropped = entry->offset + 1;
-        }
-    }
-
-    if (entry->room == FLUX_NONE
-        || !flux_node_is(log, entry->room, FLUX_NODE_ROOM))
-    {
+    if (entry->partition == FLUX_NONE) {
         return;
     }
 
-    room = flux_log_room(log, entry->room);
+    partition = &log->partitions[entry->partition];
 
-    if (position < room->created) {
-        return;
+    if (position >= partition->created && entry->offset >= partition->dropped) {
+        partition->dropped = entry->offset + 1;
     }
+}
 
+
+/* A reader of the room can get this entry no longer. */
+
+static void
+flux_index_lost(flux_room_t *room, const flux_entry_t *entry)
+{
     if (entry->kind == FLUX_ENTRY_EXPIRE) {
-        room->lost_expire = entry->ts;
+
+        if (room->lost_expire < entry->ts) {
+            room->lost_expire = entry->ts;
+        }
 
     } else if (room->lost == 0) {
         room->lost_partition = entry->partition;
@@ -591,6 +593,29 @@ flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
     {
         room->lost_delete = entry->ordinal;
     }
+}
+
+
+void
+flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t position)
+{
+    flux_room_t  *room;
+
+    if (position < log->header->feeds[entry->feed].created
+        || entry->room == FLUX_NONE
+        || !flux_node_is(log, entry->room, FLUX_NODE_ROOM))
+    {
+        return;
+    }
+
+    room = flux_log_room(log, entry->room);
+
+    if (position < room->created) {
+        return;
+    }
+
+    flux_index_lost(room, entry);
 
     if (room->keys == 0 && room->newest <= position) {
         flux_index_free_room(log, entry->room);

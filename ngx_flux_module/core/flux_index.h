@@ -25,7 +25,11 @@ void flux_index_add_delete(flux_log_t *log, flux_entry_t *entry,
 /* A live record now stands elsewhere. */
 void flux_index_moved(flux_log_t *log, const flux_entry_t *entry, uint64_t to);
 
-/* An entry leaves the ring and takes nothing live with it. */
+/* An entry's place is about to be let go: the stream has it no longer. */
+void flux_index_left(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t position);
+
+/* Likewise, and the entry is not live: it is gone for good. */
 void flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
     uint64_t position);
 

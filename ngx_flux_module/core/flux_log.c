@@ -503,15 +503,19 @@ flux_log_advance(flux_log_t *log)
         return;
     }
 
+    flux_index_left(log, entry, tail);
+
     if (entry->live) {
         flux_log_move(log, entry);
-        h->tail = tail + entry->size;
 
     } else {
-        h->tail = tail + entry->size;
         flux_index_dropped(log, entry, tail);
     }
 
+    /* what is gone is counted first, or a kill would hide it */
+    atomic_signal_fence(memory_order_seq_cst);
+
+    h->tail = tail + entry->size;
     h->records--;
 }
 
