@@ -36,6 +36,9 @@ void flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
 /* Takes a key out with all its records. */
 void flux_index_remove_key(flux_log_t *log, uint32_t key);
 
+/* Likewise, where no entry says so: recovery is not to bring it back. */
+void flux_index_forget_key(flux_log_t *log, uint32_t key);
+
 /*
  * Takes out a feed's keys whose newest record is of this topic; with topic 0
  * all of its keys and rooms.

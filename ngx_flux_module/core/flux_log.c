@@ -459,7 +459,7 @@ flux_log_evict(flux_log_t *log)
         &log->header->feeds[flux_log_key(log, node)->feed].evicted, 1,
         memory_order_relaxed);
 
-    flux_index_remove_key(log, node);
+    flux_index_forget_key(log, node);
 }
 
 
@@ -834,6 +834,8 @@ flux_log_feed(flux_log_t *log, uint64_t signature, uint32_t retain)
     memset(feed, 0, sizeof(flux_feed_t));
     feed->created = flux_log_head(log);
     feed->retain = retain;
+
+    atomic_signal_fence(memory_order_seq_cst);
     feed->signature = signature;
 
     return i;
@@ -845,6 +847,10 @@ flux_log_drop_feed(flux_log_t *log, uint32_t feed)
 {
     uint32_t  i;
 
+    /* first, so that after a kill recovery lets go of all the rest */
+    log->header->feeds[feed].signature = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+
     flux_index_remove_feed(log, feed, 0);
 
     for (i = 0; i < log->header->npartitions; i++) {
@@ -854,7 +860,29 @@ flux_log_drop_feed(flux_log_t *log, uint32_t feed)
     }
 
     flux_log_signal(log, FLUX_ENTRY_RESET, feed, 0);
-    log->header->feeds[feed].signature = 0;
+}
+
+
+static void
+flux_log_new_partition(flux_log_t *log, flux_partition_t *partition,
+    uint64_t topic, uint32_t number, int64_t start)
+{
+    uint32_t  feed = partition->feed, fingerprint = partition->fingerprint;
+
+    memset((uint8_t *) partition + sizeof(feed), 0,
+           sizeof(flux_partition_t) - sizeof(feed));
+    partition->fingerprint = fingerprint;
+    partition->number = number;
+    partition->topic = topic;
+    partition->start = start;
+    partition->next = start;
+    partition->last = -1;
+    partition->whole = start;
+    partition->created = flux_log_head(log);
+    partition->high_watermark = -1;
+    partition->target = -1;
+
+    atomic_signal_fence(memory_order_seq_cst);
 }
 
 
@@ -862,7 +890,7 @@ void
 flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
     uint32_t fingerprint)
 {
-    uint32_t           i, number;
+    uint32_t           i;
     flux_partition_t  *partition;
 
     flux_index_remove_feed(log, feed, topic);
@@ -874,9 +902,9 @@ flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
         partition = &log->partitions[i];
 
         if (partition->feed == feed && partition->topic == topic) {
-            number = partition->number;
-            partition->feed = FLUX_NONE;
-            (void) flux_log_partition(log, feed, topic, fingerprint, number, 0);
+            /* the fingerprint last: after a kill it tells what is undone */
+            flux_log_new_partition(log, partition, topic, partition->number, 0);
+            partition->fingerprint = fingerprint;
         }
     }
 }
@@ -903,17 +931,8 @@ flux_log_partition(flux_log_t *log, uint32_t feed, uint64_t topic,
             continue;
         }
 
-        memset(partition, 0, sizeof(flux_partition_t));
-        partition->number = number;
-        partition->topic = topic;
         partition->fingerprint = fingerprint;
-        partition->start = start;
-        partition->next = start;
-        partition->last = -1;
-        partition->whole = start;
-        partition->created = flux_log_head(log);
-        partition->high_watermark = -1;
-        partition->target = -1;
+        flux_log_new_partition(log, partition, topic, number, start);
         partition->feed = feed;
 
         return i;

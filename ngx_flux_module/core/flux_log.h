@@ -73,7 +73,7 @@ typedef struct {
     uint32_t  address_length;
     uint32_t  key_length;
 
-    uint32_t  key;              /* node, while the record is live */
+    uint32_t  key;              /* node, while live; FLUX_NONE: forgotten */
     uint32_t  live;             /* 1 while a key's snapshot holds it */
     uint64_t  room_prev;        /* the room's entry before this one, 0: none */
     uint64_t  room_next;
@@ -294,7 +294,8 @@ void flux_log_drop_feed(flux_log_t *log, uint32_t feed);
  * The topic is another one now: forgets the feed's keys that came from it and
  * appends a RESET entry; its partitions start anew (start and next are 0, all
  * else is unknown) and keep their ids.  Entries before a partition's `created`
- * belong to the old one.
+ * belong to the old one.  After a kill in the middle at least one of them still
+ * has the old fingerprint, and the call is to be made again.
  */
 void flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
     uint32_t fingerprint);

@@ -22,7 +22,7 @@ static const char  *log_context = "";
 static long         log_context_number;
 
 
-static inline void
+static __attribute__((noinline)) void
 log_failed(const char *what, const char *file, int line)
 {
     if (log_in_child) {
