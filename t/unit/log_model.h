@@ -11,6 +11,8 @@
 
 #include "log_check.h"
 
+#include <signal.h>
+
 
 #define MODEL_AREA        (1024 * 1024)
 #define MODEL_FEEDS       3
@@ -307,6 +309,19 @@ model_room_of(const flux_entry_t *entry, const uint8_t *message)
 
 /* --- the writer ----------------------------------------------------------- */
 
+/* the writer stops itself before so many calls into the log; 0: never */
+static uint32_t  model_stop_in;
+
+
+static inline void
+model_may_stop(void)
+{
+    if (model_stop_in && --model_stop_in == 0) {
+        raise(SIGSTOP);
+    }
+}
+
+
 /* Brings feeds and partitions to what the plan says, as a new writer does. */
 static inline void
 model_writer_start(model_writer_t *w)
@@ -315,6 +330,7 @@ model_writer_start(model_writer_t *w)
     flux_log_header_t   *h = w->log.header;
     flux_partition_t    *p;
 
+    model_may_stop();
     flux_log_begin(&w->log);
 
     for (i = 0; i < FLUX_LOG_FEEDS; i++) {
@@ -404,6 +420,7 @@ model_writer_consume(model_writer_t *w, uint32_t number)
                             w->plan->generation[number / 2], p->next);
 
     if (content.kind == 0) {
+        model_may_stop();
         flux_log_skip(&w->log, w->feed[f], w->partition[number], p->next,
                       FLUX_SKIP_JSON);
         return;
@@ -426,9 +443,11 @@ model_writer_consume(model_writer_t *w, uint32_t number)
     what.check = (uint16_t) (number + 1);
     what.kind = content.kind;
 
+    model_may_stop();
     dst = flux_log_reserve(&w->log, &what);
     log_expect(dst != NULL);
     flux_message_write(dst, &m);
+    model_may_stop();
     flux_log_append(&w->log, &what);
 }
 
@@ -467,6 +486,7 @@ model_writer_expire(model_writer_t *w, uint32_t number, uint32_t budget)
     }
 
     before[w->feed[f]] = w->plan->before[f];
+    model_may_stop();
     flux_log_expire(&w->log, before, expire, &w->sweep, budget);
 }
 

@@ -9,7 +9,7 @@
 #include "log_model.h"
 
 
-#define SEEDS    120
+#define SEEDS    60
 #define BATCHES  60
 
 
