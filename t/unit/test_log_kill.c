@@ -156,15 +156,14 @@ reader_read(reader_t *r)
 /* The second one dawdles, to be overtaken now and then. */
 
 static void
-reader(uint32_t index, const model_shape_t *shape)
+reader(uint32_t index, const model_shape_t *shape, uint64_t position)
 {
     uint32_t  i, state = index + 1;
-    reader_t  r = { .shape = *shape };
+    reader_t  r = { .shape = *shape, .position = position };
 
     log_context = "reader of seed";
     log_expect(flux_log_attach(&r.log, shared->area, sizeof(shared->area))
                == FLUX_OK);
-    r.position = flux_log_head(&r.log);
 
     for (i = 0; i < MODEL_NUMBERS; i++) {
         r.last[i] = -1;
@@ -383,6 +382,7 @@ run_seed(long seed, long rounds, int single_steps)
     long           i;
     pid_t          readers[2];
     uint32_t       n, state = (uint32_t) seed * 991 + 3;
+    uint64_t       position;
     flux_log_t     log;
     model_shape_t  shape = model_shape((uint64_t) seed);
 
@@ -394,12 +394,13 @@ run_seed(long seed, long rounds, int single_steps)
 
     log_expect(flux_log_format(&log, shared->area, sizeof(shared->area))
                == FLUX_OK);
+    position = flux_log_head(&log);
 
     for (n = 0; n < 2; n++) {
         readers[n] = spawn();
 
         if (readers[n] == 0) {
-            reader(n, &shape);
+            reader(n, &shape, position);
             _exit(0);
         }
     }
