@@ -654,6 +654,42 @@ model_compare_key(const model_writer_t *w, uint32_t number, uint32_t slot,
 }
 
 
+/* From a partition's `dropped` on, each record still stands in the stream. */
+static inline void
+model_compare_dropped(const model_t *model, const model_writer_t *w)
+{
+    int64_t              offset, there[MODEL_NUMBERS] = { 0 };
+    uint32_t             number;
+    uint64_t             at, position = w->log.header->tail;
+    model_content_t      content;
+    const flux_entry_t  *entry;
+
+    while ((entry = log_next(&w->log, &position, &at)) != NULL) {
+        if (!(entry->flags & FLUX_ENTRY_MOVED)
+            && (entry->kind == FLUX_ENTRY_RECORD
+                || entry->kind == FLUX_ENTRY_DELETE)
+            && log_of_partition(&w->log, entry, at)
+            && entry->offset >= w->log.partitions[entry->partition].dropped)
+        {
+            there[entry->check - 1]++;
+        }
+    }
+
+    for (number = 0; number < MODEL_NUMBERS; number++) {
+        for (offset = w->log.partitions[w->partition[number]].dropped;
+             offset < model->next[number];
+             offset++)
+        {
+            content = model_content(&w->shape, number,
+                                    model->generation[number / 2], offset);
+            there[number] -= content.kind != 0;
+        }
+
+        log_expect(there[number] == 0);
+    }
+}
+
+
 /*
  * The index holds what the model holds, less what was evicted or has expired;
  * the model then forgets that too.
@@ -665,6 +701,8 @@ model_compare(model_t *model, const model_writer_t *w)
     uint64_t            missing[MODEL_FEEDS] = { 0 };
     model_key_t        *key;
     const flux_feed_t  *feed;
+
+    model_compare_dropped(model, w);
 
     for (number = 0; number < MODEL_NUMBERS; number++) {
         f = number / (MODEL_NUMBERS / MODEL_FEEDS);
