@@ -28,6 +28,9 @@
 
 #define NGX_HTTP_FLUX_ROOM_MAX  255     /* bytes of a room's name */
 
+#define NGX_HTTP_FLUX_STATUS_JSON        1
+#define NGX_HTTP_FLUX_STATUS_PROMETHEUS  2
+
 #define NGX_HTTP_FLUX_SSE        0x0002
 #define NGX_HTTP_FLUX_WEBSOCKET  0x0004
 #define NGX_HTTP_FLUX_POLL       0x0008
@@ -63,7 +66,8 @@ typedef struct {
     uint64_t                  signature;
     ngx_uint_t                index;
     u_char                   *file;
-    ngx_uint_t                line;
+    ngx_uint_t                line;         /* of the block's end */
+    ngx_uint_t                cluster_line;
 
     /* set in each worker: the feed's place in the zone, or FLUX_NONE */
     uint32_t                  slot;
@@ -75,6 +79,7 @@ typedef struct ngx_http_flux_zone_s  ngx_http_flux_zone_t;
 typedef struct {
     ngx_array_t               clusters;     /* of ngx_http_flux_cluster_t * */
     ngx_array_t               feeds;        /* of ngx_http_flux_feed_t * */
+    ngx_array_t               locations;    /* of ngx_http_flux_loc_conf_t * */
     ngx_http_flux_zone_t     *zone;         /* NULL: no flux_zone */
     ngx_str_t                 node;
     ngx_msec_t                drain;
@@ -85,7 +90,7 @@ typedef struct {
 typedef struct {
     ngx_array_t              *streams;      /* flux_stream, parsed addresses */
     ngx_array_t              *patterns;     /* flux_subscribe */
-    ngx_uint_t                transports;
+    ngx_uint_t                transports;   /* bits of NGX_HTTP_FLUX_SSE … */
     ngx_msec_t                heartbeat;
     ngx_msec_t                pace;
     size_t                    buffer;
@@ -94,11 +99,12 @@ typedef struct {
     ngx_array_t              *origins;      /* of ngx_str_t */
     ngx_http_complex_value_t *expires;
     size_t                    max_message;
-    ngx_uint_t                status;       /* flux_status: 0, 1 json, 2 prom */
+    ngx_uint_t                status;       /* one of STATUS_*, or 0 */
     void                     *publish;
 } ngx_http_flux_loc_conf_t;
 
 
+/* The feed of this name, or NULL. */
 ngx_http_flux_feed_t *ngx_http_flux_find_feed(ngx_http_flux_main_conf_t *fmcf,
     u_char *name, size_t len);
 

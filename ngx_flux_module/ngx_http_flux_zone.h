@@ -69,8 +69,13 @@ struct ngx_http_flux_zone_s {
     ngx_connection_t        *wake_connection;
     ngx_event_t              lease;
     unsigned                 writing:1;     /* this worker holds the lease */
+    unsigned                 created:1;     /* `wake` was made for this one */
+    unsigned                 inherited:1;   /* a later cycle goes on with it */
 };
 
+
+/* The least size of a zone, in bytes. */
+size_t ngx_http_flux_zone_least(void);
 
 /* Adds the zone while nginx.conf is read. */
 ngx_int_t ngx_http_flux_zone_add(ngx_conf_t *cf,
@@ -86,8 +91,11 @@ ngx_int_t ngx_http_flux_zone_init_worker(ngx_cycle_t *cycle,
     ngx_http_flux_main_conf_t *fmcf, ngx_event_handler_pt handler);
 void ngx_http_flux_zone_exit_worker(ngx_http_flux_main_conf_t *fmcf);
 
-/* Short and fair: a batch of the writer, a walk over a room. */
-void ngx_http_flux_zone_lock(ngx_http_flux_zone_t *zone);
+/*
+ * For a walk over rooms and keys; hold it shortly.  NGX_AGAIN without the lock
+ * when the writer died while it changed the index: the next one repairs it.
+ */
+ngx_int_t ngx_http_flux_zone_lock(ngx_http_flux_zone_t *zone);
 void ngx_http_flux_zone_unlock(ngx_http_flux_zone_t *zone);
 
 /*

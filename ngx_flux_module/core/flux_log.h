@@ -26,7 +26,7 @@
 
 #define FLUX_NONE        UINT32_MAX     /* no node, no partition, no feed */
 
-#define FLUX_LOG_MIN     (1024 * 1024)  /* the smallest area that is useful */
+#define FLUX_LOG_MIN     (768 * 1024)   /* the smallest area that is useful */
 #define FLUX_LOG_FEEDS   64             /* feeds of one zone */
 
 typedef enum {

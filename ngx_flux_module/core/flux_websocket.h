@@ -1,6 +1,7 @@
 /*
  * WebSocket frames (RFC 6455), the server's side: the header of what is sent,
- * and an incremental parser for what a client sends.
+ * an incremental parser for what a client sends, and what to say to its offer
+ * of compression.
  *
  * Nothing allocates; a parser belongs to whoever declares it.
  */
@@ -36,6 +37,9 @@
 #define FLUX_WS_HEADER_MAX       10        /* server to client: no mask */
 #define FLUX_WS_CLIENT_MAX       14        /* client to server */
 #define FLUX_WS_CONTROL_MAX      125
+
+/* room for every parameter that the answer can have */
+#define FLUX_WS_DEFLATE_ANSWER   112
 
 
 typedef enum {
@@ -81,6 +85,24 @@ struct flux_ws_parser_s {
  */
 size_t flux_ws_header(uint8_t *dst, unsigned opcode, unsigned rsv1,
     uint64_t payload);
+
+/* what was agreed on, RFC 7692 section 7.1 */
+typedef struct {
+    unsigned  alone:1;         /* server_no_context_takeover: each message
+                                  to this client is compressed alone */
+    size_t    length;          /* of the answer; 0: nothing was agreed on */
+    char      answer[FLUX_WS_DEFLATE_ANSWER];
+} flux_ws_deflate_t;
+
+/*
+ * Chooses from what a Sec-WebSocket-Extensions header offers the first
+ * permessage-deflate that a server can keep whose messages refer back at most
+ * 1 << window_bits bytes. d->answer is then the value of the header to answer
+ * with. It always asks for client_no_context_takeover, so that no inflater
+ * needs to be kept per client. Returns 1 if there is one.
+ */
+int flux_ws_accept_deflate(flux_ws_deflate_t *d, const char *offers,
+    size_t len, unsigned window_bits);
 
 /*
  * max: the largest message taken, as it is on the wire (before inflating).

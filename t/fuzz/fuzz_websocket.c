@@ -1,6 +1,7 @@
 /*
  * The WebSocket parser says the same however its input is cut, keeps to its
- * buffer, and after what it calls whole stands what it promised.
+ * buffer, and after what it calls whole stands what it promised. An offer of
+ * compression may be anything, too.
  *
  * Input: flags, the limit, the seed of the cuts, then what the client sends.
  */
@@ -168,18 +169,41 @@ run(const uint8_t *in, size_t len, size_t max, int deflate, uint8_t cuts,
 }
 
 
+/* the input as the header of an offer; what is answered is whole */
+static void
+accept_anything(const uint8_t *data, size_t size)
+{
+    char               *offers = must_alloc(size);
+    flux_ws_deflate_t   d;
+
+    memcpy(offers, data, size);
+
+    if (flux_ws_accept_deflate(&d, offers, size, 13)) {
+        must(d.length > 0 && d.length < sizeof(d.answer));
+        must(memmem(offers, size, "permessage-deflate", 18) != NULL);
+        must(d.alone == (strstr(d.answer, "server_no_context") != NULL));
+
+    } else {
+        must(d.length == 0);
+    }
+
+    free(offers);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    int      deflate;
-    size_t   max;
-    uint8_t  cuts;
-    uint8_t *in;
-    trace_t  whole = { NULL, 0, 0 }, split = { NULL, 0, 0 };
+    int       deflate;
+    size_t    max;
+    uint8_t   cuts, *in;
+    trace_t   whole = { NULL, 0, 0 }, split = { NULL, 0, 0 };
 
     if (size < 4) {
         return 0;
     }
+
+    accept_anything(data, size);
 
     deflate = data[0] & FLAG_DEFLATE;
     max = data[1] * 4u;

@@ -51,7 +51,8 @@ encode(const flux_cursor_t *cursor, size_t *len)
 
 /* decodes with a scratch of so many bytes, checks, throws away */
 static flux_cursor_status_t
-decode(const char *text, size_t len, size_t size, const flux_cursor_t *expected)
+decode(const char *text, size_t len, size_t size,
+    const flux_cursor_t *expected)
 {
     size_t                        i, n;
     uint8_t                      *copy = exact_copy(text, len);

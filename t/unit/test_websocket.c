@@ -357,7 +357,7 @@ static void
 test_lengths_have_one_spelling(void **state)
 {
     static const char  cases[][14] = {
-        "\x82\xfe\x00\x7d" "mask",
+        "\x82\xfe\x00\x7dmask",
         "\x82\xff\0\0\0\0\0\0\xff\xff",
         "\x82\xff\x80\0\0\0\0\0\0\0",
     };
@@ -619,6 +619,83 @@ test_a_parser_is_small(void **state)
 }
 
 
+static void
+assert_agreed(const char *offers, const char *answer)
+{
+    uint8_t            *copy = exact_copy(offers, strlen(offers));
+    flux_ws_deflate_t   d;
+
+    assert_int_equal(flux_ws_accept_deflate(&d, (const char *) copy,
+                                            strlen(offers), 13),
+                     answer != NULL);
+    free(copy);
+
+    if (answer) {
+        assert_int_equal(d.length, strlen(answer));
+        assert_memory_equal(d.answer, answer, d.length);
+        assert_int_equal(d.alone, strstr(answer, "server_no_context") != NULL);
+
+    } else {
+        assert_int_equal(d.length, 0);
+    }
+}
+
+
+static void
+test_offers_of_compression_are_answered(void **state)
+{
+    #define PMD    "permessage-deflate"
+    #define AGREED PMD "; client_no_context_takeover"
+
+    (void) state;
+
+    /* Chromium, Firefox, Safari */
+    assert_agreed(PMD "; client_max_window_bits", AGREED);
+    assert_agreed(PMD, AGREED);
+    assert_agreed("x-webkit-deflate-frame, " PMD, AGREED);
+
+    assert_agreed(PMD ";client_no_context_takeover ; "
+                  "server_no_context_takeover\t",
+                  AGREED "; server_no_context_takeover");
+    assert_agreed(PMD "; server_max_window_bits=15",
+                  AGREED "; server_max_window_bits=13");
+    assert_agreed(PMD "; server_max_window_bits = \"13\"; "
+                  "server_no_context_takeover; client_max_window_bits=8",
+                  AGREED "; server_no_context_takeover"
+                  "; server_max_window_bits=13");
+
+    /* the first that can be kept */
+    assert_agreed(PMD "; server_max_window_bits=10, " PMD
+                  "; server_no_context_takeover, " PMD,
+                  AGREED "; server_no_context_takeover");
+    assert_agreed("foo; a=\"x, " PMD "\\\"; y\"; b, " PMD, AGREED);
+    assert_agreed(PMD "; what=ever, " PMD, AGREED);
+
+    /* declined */
+    assert_agreed("", NULL);
+    assert_agreed("permessage-bzip2", NULL);
+    assert_agreed("Permessage-Deflatex", NULL);
+    assert_agreed(PMD "; server_max_window_bits=12", NULL);
+    assert_agreed(PMD "; server_max_window_bits", NULL);
+    assert_agreed(PMD "; server_max_window_bits=16", NULL);
+    assert_agreed(PMD "; server_max_window_bits=015", NULL);
+    assert_agreed(PMD "; server_max_window_bits=\"\"", NULL);
+    assert_agreed(PMD "; server_no_context_takeover=1", NULL);
+    assert_agreed(PMD "; client_max_window_bits=7", NULL);
+    assert_agreed(PMD "; client_max_window_bits; client_max_window_bits",
+                  NULL);
+    assert_agreed(PMD "; unknown", NULL);
+    assert_agreed(PMD ";", NULL);
+    assert_agreed(PMD "; a=\"" PMD, NULL);
+    assert_agreed(PMD "; a=\"\\", NULL);
+    assert_agreed(PMD "; unknown " PMD, NULL);
+    assert_agreed(", " PMD, NULL);
+
+    #undef AGREED
+    #undef PMD
+}
+
+
 int
 main(void)
 {
@@ -637,6 +714,7 @@ main(void)
         cmocka_unit_test(test_a_message_over_the_limit_is_1009_at_its_header),
         cmocka_unit_test(test_the_buffer_may_move_between_two_calls),
         cmocka_unit_test(test_a_parser_is_small),
+        cmocka_unit_test(test_offers_of_compression_are_answered),
     };
 
     return cmocka_run_group_tests_name("websocket", tests, NULL, NULL);
