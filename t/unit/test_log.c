@@ -843,6 +843,37 @@ test_recovery_finds_moved_records_and_their_order(void **state)
 }
 
 
+/* As after a kill between a move and letting the old place go. */
+
+static void
+test_a_record_found_at_both_its_places_counts_once(void **state)
+{
+    uint64_t           start = flux_log_head(&flux);
+    const flux_key_t  *key;
+
+    (void) state;
+
+    other_retain(3);
+    put("a", "k", "1");
+    put("a", "k", "2");
+    push_out(start);
+
+    flux.header->tail = start;
+    flux_log_recover(&flux);
+
+    key = live_key("a", "k");
+    assert_int_equal(key->count, 2);
+    assert_int_equal(flux_log_entry(&flux, key->newest)->offset, 1);
+    assert_int_equal(flux_log_entry(&flux, key->oldest)->offset, 0);
+    assert_true(key->oldest > start);
+    log_check(&flux);
+
+    push_out(start);
+    assert_int_equal(live_key("a", "k")->count, 2);
+    log_check(&flux);
+}
+
+
 int
 main(void)
 {
@@ -872,6 +903,7 @@ main(void)
         CASE(test_tables_are_bounded),
         CASE(test_a_skipped_offset_is_counted_and_passed),
         CASE(test_recovery_finds_moved_records_and_their_order),
+        CASE(test_a_record_found_at_both_its_places_counts_once),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
