@@ -474,24 +474,16 @@ flux_index_link_record(flux_log_t *log, flux_key_t *key, flux_entry_t *entry,
 
 
 void
-flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position)
+flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position,
+    uint32_t node)
 {
-    uint32_t        node;
-    flux_key_t     *key;
-    flux_feed_t    *feed = &log->header->feeds[entry->feed];
-    const uint8_t  *text = flux_entry_key(entry);
-
-    node = flux_log_find_key(log, entry->feed, entry->room, text,
-                             entry->key_length);
-
-    if (node != FLUX_NONE && flux_log_key(log, node)->room != entry->room) {
-        flux_index_remove_key(log, node);
-        node = FLUX_NONE;
-    }
+    flux_key_t   *key;
+    flux_feed_t  *feed = &log->header->feeds[entry->feed];
 
     if (node == FLUX_NONE) {
         node = flux_index_take(log, flux_index_hash(entry->feed, entry->room,
-                                                    text, entry->key_length,
+                                                    flux_entry_key(entry),
+                                                    entry->key_length,
                                                     FLUX_NODE_KEY));
         key = flux_log_key(log, node);
         key->feed = entry->feed;
@@ -963,6 +955,23 @@ flux_index_rebuild_forgotten(flux_log_t *log, const flux_entry_t *entry)
 
 
 static void
+flux_index_rebuild_record(flux_log_t *log, flux_entry_t *entry, uint64_t at)
+{
+    uint32_t  node;
+
+    node = flux_log_find_key(log, entry->feed, entry->room,
+                             flux_entry_key(entry), entry->key_length);
+
+    if (node != FLUX_NONE && flux_log_key(log, node)->room != entry->room) {
+        flux_index_remove_key(log, node);
+        node = FLUX_NONE;
+    }
+
+    flux_index_add_record(log, entry, at, node);
+}
+
+
+static void
 flux_index_rebuild_entries(flux_log_t *log)
 {
     int            current;
@@ -985,7 +994,7 @@ flux_index_rebuild_entries(flux_log_t *log)
             flux_index_rebuild_forgotten(log, entry);
 
         } else if (current && log->header->free_count) {
-            flux_index_add_record(log, entry, at);
+            flux_index_rebuild_record(log, entry, at);
         }
     }
 }

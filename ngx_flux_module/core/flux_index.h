@@ -15,10 +15,13 @@
 /* Empties buckets and nodes. */
 void flux_index_clear(flux_log_t *log);
 
-/* Links an entry (room and key text in its message) into the index. */
+/*
+ * Links an entry (room and key text in its message) into the index; `key`: the
+ * node of a record's key, if it lives in this room.
+ */
 void flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position);
 void flux_index_add_record(flux_log_t *log, flux_entry_t *entry,
-    uint64_t position);
+    uint64_t position, uint32_t key);
 void flux_index_add_delete(flux_log_t *log, flux_entry_t *entry,
     uint64_t position);
 

@@ -680,14 +680,16 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
     flux_index_add_room(log, entry, position);
 
     leave = NULL;
-    key = flux_log_find_key(log, what->feed, entry->room,
-                            flux_log_message(entry)
-                            + flux_message_key_at(what->address_length),
-                            what->key_length);
+    key = FLUX_NONE;
 
-    if (key != FLUX_NONE && what->kind == FLUX_ENTRY_RECORD
-        && flux_log_key(log, key)->room != entry->room)
-    {
+    if (what->kind == FLUX_ENTRY_RECORD) {
+        key = flux_log_find_key(log, what->feed, entry->room,
+                                flux_log_message(entry)
+                                + flux_message_key_at(what->address_length),
+                                what->key_length);
+    }
+
+    if (key != FLUX_NONE && flux_log_key(log, key)->room != entry->room) {
         leave = flux_log_delete_key(log, key, FLUX_ENTRY_LEAVE,
                                     position + entry->size, what->ts, &last);
         leave->offset = what->offset;
@@ -695,10 +697,11 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
         leave->partition = what->partition;
         leave->partition_prev = position;
         log->header->records++;
+        key = FLUX_NONE;
     }
 
     if (what->kind == FLUX_ENTRY_RECORD) {
-        flux_index_add_record(log, entry, position);
+        flux_index_add_record(log, entry, position, key);
 
     } else {
         flux_index_add_delete(log, entry, position);
