@@ -257,7 +257,8 @@ flux_entry_t *flux_log_named(const flux_log_t *log, uint32_t room);
 
 /*
  * Can a reader of the room whose next offset in this partition is `offset`
- * still get all that it missed there?
+ * still get all that it missed there?  From the room's chain, and from its
+ * keys' live records where they were moved: those are in no chain.
  */
 int flux_log_whole(const flux_log_t *log, uint32_t room, uint32_t partition,
     int64_t offset);
@@ -318,7 +319,8 @@ typedef struct {
 } flux_append_t;
 
 /*
- * Makes room for a message of these lengths and returns where to write it, or NULL when it can never fit.
+ * Makes room for a message of these lengths and returns where to write it, or
+ * NULL when it can never fit.
  * Follow with flux_log_append() or nothing.
  */
 uint8_t *flux_log_reserve(flux_log_t *log, const flux_append_t *what);
