@@ -17,8 +17,24 @@
 ngx_int_t ngx_http_flux_kafka_start(ngx_cycle_t *cycle,
     ngx_http_flux_main_conf_t *fmcf);
 
-/* Stops at a record's boundary; waits for librdkafka for a bounded time. */
+/*
+ * Stops at once, at a record's boundary; may be called again, or when nothing
+ * runs.  librdkafka's end is waited for when the worker exits (2 s at most).
+ */
 void ngx_http_flux_kafka_stop(void);
+
+/*
+ * What flux_partition_t.start is of a partition that is known but was never
+ * read (no metadata, no leader, no such topic): its next offset is 0 and means
+ * nothing, so it belongs in no cursor.  A young one came while we looked on:
+ * it will be read from its beginning, whatever the feed's `start`.
+ */
+#define NGX_HTTP_FLUX_UNREAD        -1
+#define NGX_HTTP_FLUX_UNREAD_YOUNG  -2
+
+/* flux_partition_t.topic of a topic. */
+#define ngx_http_flux_topic_hash(name)                                        \
+    flux_hash(FLUX_HASH_START, (name)->data, (name)->len)
 
 /*
  * At nginx -t: sets brokers and properties on a new rd_kafka_conf_t and throws
