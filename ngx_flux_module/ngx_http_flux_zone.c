@@ -20,6 +20,7 @@ static ngx_int_t ngx_http_flux_zone_make_wake(ngx_http_flux_zone_t *zone,
     ngx_http_flux_zone_t *old, ngx_log_t *log);
 static void ngx_http_flux_zone_cleanup(void *data);
 static void ngx_http_flux_zone_take_seat(ngx_http_flux_zone_t *zone);
+static void ngx_http_flux_zone_clear_seat(ngx_http_flux_seat_t *seat);
 static ngx_int_t ngx_http_flux_zone_listen(ngx_cycle_t *cycle,
     ngx_http_flux_zone_t *zone, ngx_event_handler_pt handler);
 static void ngx_http_flux_zone_lease(ngx_event_t *ev);
@@ -228,8 +229,7 @@ ngx_http_flux_zone_exit_worker(ngx_http_flux_main_conf_t *fmcf)
     }
 
     if (zone->seat != NULL) {
-        ngx_memzero(zone->seat->readers, sizeof(zone->seat->readers));
-        zone->seat->pid = 0;
+        ngx_http_flux_zone_clear_seat(zone->seat);
     }
 }
 
@@ -253,18 +253,24 @@ ngx_http_flux_zone_take_seat(ngx_http_flux_zone_t *zone)
 
         /* free, or of a worker that died: its readers are gone */
 
-        ngx_memzero(seat->readers, sizeof(seat->readers));
+        ngx_http_flux_zone_clear_seat(seat);
 
         if (zone->seat == NULL) {
             seat->pid = (ngx_atomic_uint_t) ngx_pid;
             zone->seat = seat;
-
-        } else {
-            seat->pid = 0;
         }
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+static void
+ngx_http_flux_zone_clear_seat(ngx_http_flux_seat_t *seat)
+{
+    ngx_memzero(seat->connected, sizeof(seat->connected));
+    ngx_memzero(seat->readers, sizeof(seat->readers));
+    seat->pid = 0;
 }
 
 

@@ -25,10 +25,11 @@ typedef struct {
 } ngx_http_flux_cluster_state_t;
 
 
-/* A worker process: its readers by feed and transport. */
+/* A worker process: its readers, all and by feed; one may read several. */
 
 typedef struct {
     ngx_atomic_t       pid;             /* 0: free */
+    uint32_t           connected[NGX_HTTP_FLUX_TRANSPORTS];
     uint32_t           readers[FLUX_LOG_FEEDS][NGX_HTTP_FLUX_TRANSPORTS];
 } ngx_http_flux_seat_t;
 

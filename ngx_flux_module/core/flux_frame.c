@@ -55,6 +55,12 @@ static uint8_t *
 flux_value_write(uint8_t *dst, const flux_message_t *m)
 {
     if (m->format == FLUX_FORMAT_JSON) {
+
+        if (m->newlines == 0) {
+            memcpy(dst, m->value, m->value_size);
+            return dst + m->value_size;
+        }
+
         return flux_json_copy(dst, m->value, m->value_size);
     }
 

@@ -11,11 +11,14 @@ static uint32_t flux_index_take(flux_log_t *log, uint32_t hash);
 static void flux_index_release(flux_log_t *log, uint32_t node);
 static void flux_index_insert(flux_log_t *log, uint32_t node);
 static void flux_index_new_room(flux_log_t *log, uint32_t node,
-    flux_entry_t *entry, uint64_t position);
+    const flux_entry_t *entry, uint64_t position);
+static void flux_index_first(flux_log_t *log, flux_room_t *room,
+    const flux_entry_t *entry);
 static void flux_index_renew(flux_log_t *log, uint32_t node);
 static void flux_index_unlink(flux_log_t *log, uint32_t node);
 static void flux_index_unlive(flux_log_t *log, flux_key_t *key,
     flux_entry_t *entry);
+static void flux_index_lost(flux_room_t *room, const flux_entry_t *entry);
 static void flux_index_free_room(flux_log_t *log, uint32_t node);
 
 
@@ -70,6 +73,7 @@ flux_index_clear(flux_log_t *log)
 
     for (i = 0; i < h->used; i++) {
         log->nodes[i].room.hash = FLUX_NODE_FREE;
+        log->nodes[i].room.created = 0;
     }
 
     h->used = 0;
@@ -228,11 +232,10 @@ flux_log_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
 
 
 static void
-flux_index_new_room(flux_log_t *log, uint32_t node, flux_entry_t *entry,
+flux_index_new_room(flux_log_t *log, uint32_t node, const flux_entry_t *entry,
     uint64_t position)
 {
     flux_room_t  *room = flux_log_room(log, node);
-    flux_feed_t  *feed = &log->header->feeds[entry->feed];
 
     room->feed = entry->feed;
     room->first = FLUX_NONE;
@@ -240,20 +243,27 @@ flux_index_new_room(flux_log_t *log, uint32_t node, flux_entry_t *entry,
     room->created = position;
     room->lost_expire = INT64_MIN;
     room->ts = INT64_MIN;
+
+    flux_index_first(log, room, entry);
+    log->header->feeds[entry->feed].rooms++;
+    flux_index_insert(log, node);
+}
+
+
+/* Before its first entry a room may have lived and been forgotten. */
+
+static void
+flux_index_first(flux_log_t *log, flux_room_t *room, const flux_entry_t *entry)
+{
     room->lost_partition = entry->partition;
     room->lost_offset = entry->offset - 1;
 
-    if (feed->dropped) {
-        /* it may have lived and been forgotten */
+    if (log->header->feeds[entry->feed].dropped) {
         room->lost = entry->ordinal - 1;
         room->lost_delete = entry->ordinal - 1;
         room->lost_expire = entry->ts - 1;
         room->lost_many = FLUX_LOST_ELSEWHERE;
     }
-
-    feed->rooms++;
-    entry->flags |= FLUX_ENTRY_NEW_ROOM;
-    flux_index_insert(log, node);
 }
 
 
@@ -272,6 +282,7 @@ flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position)
                                                     entry->address_length,
                                                     FLUX_NODE_ROOM));
         flux_index_new_room(log, node, entry, position);
+        entry->flags |= FLUX_ENTRY_NEW_ROOM;
     }
 
     room = flux_log_room(log, node);
@@ -356,6 +367,11 @@ flux_index_unlive(flux_log_t *log, flux_key_t *key, flux_entry_t *entry)
     flux_log_room(log, key->room)->bytes -= entry->message_length;
     key->oldest = entry->newer;
     key->count--;
+
+    if (entry->flags & FLUX_ENTRY_MOVED) {
+        /* its room's chain does not have it any more either */
+        flux_index_lost(flux_log_room(log, key->room), entry);
+    }
 }
 
 
@@ -377,6 +393,26 @@ flux_index_remove_key(flux_log_t *log, uint32_t node)
     if (--room->keys == 0 && !flux_log_reaches(log, room->newest)) {
         flux_index_free_room(log, room_node);
     }
+}
+
+
+void
+flux_index_forget_key(flux_log_t *log, uint32_t node)
+{
+    uint32_t           n;
+    uint64_t           position;
+    flux_entry_t      *entry;
+    const flux_key_t  *key = flux_log_key(log, node);
+
+    position = key->oldest;
+
+    for (n = key->count; n; n--) {
+        entry = flux_log_entry(log, position);
+        entry->key = FLUX_NONE;
+        position = entry->newer;
+    }
+
+    flux_index_remove_key(log, node);
 }
 
 
@@ -438,24 +474,16 @@ flux_index_link_record(flux_log_t *log, flux_key_t *key, flux_entry_t *entry,
 
 
 void
-flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position)
+flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position,
+    uint32_t node)
 {
-    uint32_t        node;
-    flux_key_t     *key;
-    flux_feed_t    *feed = &log->header->feeds[entry->feed];
-    const uint8_t  *text = flux_entry_key(entry);
-
-    node = flux_log_find_key(log, entry->feed, entry->room, text,
-                             entry->key_length);
-
-    if (node != FLUX_NONE && flux_log_key(log, node)->room != entry->room) {
-        flux_index_remove_key(log, node);
-        node = FLUX_NONE;
-    }
+    flux_key_t   *key;
+    flux_feed_t  *feed = &log->header->feeds[entry->feed];
 
     if (node == FLUX_NONE) {
         node = flux_index_take(log, flux_index_hash(entry->feed, entry->room,
-                                                    text, entry->key_length,
+                                                    flux_entry_key(entry),
+                                                    entry->key_length,
                                                     FLUX_NODE_KEY));
         key = flux_log_key(log, node);
         key->feed = entry->feed;
@@ -533,10 +561,8 @@ flux_index_moved(flux_log_t *log, const flux_entry_t *entry, uint64_t to)
 
 
 void
-flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
-    uint64_t position)
+flux_index_left(flux_log_t *log, const flux_entry_t *entry, uint64_t position)
 {
-    flux_room_t       *room;
     flux_feed_t       *feed = &log->header->feeds[entry->feed];
     flux_partition_t  *partition;
 
@@ -546,30 +572,28 @@ flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
 
     feed->dropped++;
 
-    if (entry->partition != FLUX_NONE) {
-        partition = &log->partitions[entry->partition];
-
-        if (position >= partition->created
-            && entry->offset >= partition->dropped)
-        {
-            partition->dropped = entry->offset + 1;
-        }
-    }
-
-    if (entry->room == FLUX_NONE
-        || !flux_node_is(log, entry->room, FLUX_NODE_ROOM))
-    {
+    if (entry->partition == FLUX_NONE) {
         return;
     }
 
-    room = flux_log_room(log, entry->room);
+    partition = &log->partitions[entry->partition];
 
-    if (position < room->created) {
-        return;
+    if (position >= partition->created && entry->offset >= partition->dropped) {
+        partition->dropped = entry->offset + 1;
     }
+}
 
+
+/* A reader of the room can get this entry no longer. */
+
+static void
+flux_index_lost(flux_room_t *room, const flux_entry_t *entry)
+{
     if (entry->kind == FLUX_ENTRY_EXPIRE) {
-        room->lost_expire = entry->ts;
+
+        if (room->lost_expire < entry->ts) {
+            room->lost_expire = entry->ts;
+        }
 
     } else if (room->lost == 0) {
         room->lost_partition = entry->partition;
@@ -591,6 +615,29 @@ flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
     {
         room->lost_delete = entry->ordinal;
     }
+}
+
+
+void
+flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t position)
+{
+    flux_room_t  *room;
+
+    if (position < log->header->feeds[entry->feed].created
+        || entry->room == FLUX_NONE
+        || !flux_node_is(log, entry->room, FLUX_NODE_ROOM))
+    {
+        return;
+    }
+
+    room = flux_log_room(log, entry->room);
+
+    if (position < room->created) {
+        return;
+    }
+
+    flux_index_lost(room, entry);
 
     if (room->keys == 0 && room->newest <= position) {
         flux_index_free_room(log, entry->room);
@@ -616,7 +663,7 @@ flux_index_remove_feed(flux_log_t *log, uint32_t feed, uint64_t topic)
         newest = flux_log_entry(log, flux_log_key(log, node)->newest);
 
         if (topic == 0 || log->partitions[newest->partition].topic == topic) {
-            flux_index_remove_key(log, node);
+            flux_index_forget_key(log, node);
         }
     }
 
@@ -672,9 +719,54 @@ flux_index_next(flux_log_t *log, uint64_t *position, uint64_t *at)
         entry = flux_log_entry(log, *position);
         *position += entry->size;
 
-        if (entry->kind != FLUX_ENTRY_PAD
-            && log->header->feeds[entry->feed].signature
-            && *at >= log->header->feeds[entry->feed].created)
+        if (entry->kind != FLUX_ENTRY_PAD) {
+            return entry;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Of the feed that has this place now, and of a partition it has read? */
+
+static int
+flux_index_is_of_feed(const flux_log_t *log, const flux_entry_t *entry,
+    uint64_t at)
+{
+    const flux_feed_t  *feed = &log->header->feeds[entry->feed];
+
+    return feed->signature && at >= feed->created;
+}
+
+
+static int
+flux_index_is_of_partition(const flux_log_t *log, const flux_entry_t *entry,
+    uint64_t at)
+{
+    return entry->partition != FLUX_NONE
+           && at >= log->partitions[entry->partition].created;
+}
+
+
+/*
+ * The next one that has a room.  A moved record without a key is left out: it
+ * is in no chain, and its room may be another one by now.
+ */
+
+static flux_entry_t *
+flux_index_next_of_room(flux_log_t *log, uint64_t *position, uint64_t *at)
+{
+    flux_entry_t  *entry;
+
+    while ((entry = flux_index_next(log, position, at)) != NULL) {
+
+        if (entry->room < log->header->nnodes
+            && *at >= flux_log_room(log, entry->room)->created
+            && flux_index_is_of_feed(log, entry, *at)
+            && (!(entry->flags & FLUX_ENTRY_MOVED)
+                || (entry->key != FLUX_NONE
+                    && flux_index_is_of_partition(log, entry, *at))))
         {
             return entry;
         }
@@ -685,57 +777,118 @@ flux_index_next(flux_log_t *log, uint64_t *position, uint64_t *at)
 
 
 /*
+ * Nothing is live at first.  Marks where the nodes of rooms were taken for the
+ * last time, and returns the oldest entry of the stream, or NULL.
+ */
+
+static const flux_entry_t *
+flux_index_rebuild_begin(flux_log_t *log)
+{
+    uint64_t             position = log->header->tail, at;
+    flux_entry_t        *entry;
+    const flux_entry_t  *oldest = NULL;
+
+    while ((entry = flux_index_next(log, &position, &at)) != NULL) {
+        log->header->records++;
+        entry->live = 0;
+
+        if (oldest == NULL && !(entry->flags & FLUX_ENTRY_MOVED)) {
+            oldest = entry;
+        }
+
+        if (entry->flags & FLUX_ENTRY_NEW_ROOM
+            && flux_index_is_of_feed(log, entry, at))
+        {
+            flux_log_room(log, entry->room)->created = at;
+        }
+    }
+
+    return oldest;
+}
+
+
+static void
+flux_index_rebuild_room(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t at)
+{
+    flux_room_t  *room = flux_log_room(log, entry->room);
+
+    memset(room, 0, sizeof(flux_node_t));
+    room->hash = flux_index_hash(entry->feed, 0, flux_entry_address(entry),
+                                 entry->address_length, FLUX_NODE_ROOM);
+    flux_index_new_room(log, entry->room, entry, at);
+    log->header->free_count--;
+}
+
+
+/* A room of moved records alone has lost all that its chain had. */
+
+static void
+flux_index_rebuild_moved(flux_log_t *log, flux_room_t *room,
+    const flux_entry_t *entry, uint64_t at, const flux_entry_t *oldest)
+{
+    uint64_t  lost;
+
+    if (room->newest == 0) {
+        lost = oldest ? oldest->ordinal - 1 : log->header->ordinal;
+
+        /* it bears the address, but is no entry of the stream */
+        room->newest = at;
+        room->lost = lost;
+        room->lost_delete = lost;
+        room->lost_many = FLUX_LOST_MANY;
+
+        if (oldest && room->lost_expire < oldest->ts) {
+            room->lost_expire = oldest->ts;
+        }
+    }
+
+    if (entry->ts > room->ts) {
+        room->ts = entry->ts;
+    }
+}
+
+
+/*
  * Rooms keep their nodes: workers know them by these numbers.  They are all
  * placed before a key could take one.
  */
 
 static void
-flux_index_rebuild_rooms(flux_log_t *log)
+flux_index_rebuild_rooms(flux_log_t *log, const flux_entry_t *oldest)
 {
     uint32_t            node, used = 0;
     uint64_t            position = log->header->tail, at;
     flux_room_t        *room;
-    flux_entry_t       *entry;
+    flux_entry_t       *entry, *newest;
     flux_log_header_t  *h = log->header;
 
-    while ((entry = flux_index_next(log, &position, &at)) != NULL) {
+    while ((entry = flux_index_next_of_room(log, &position, &at)) != NULL) {
 
-        node = entry->room;
-
-        if (node == FLUX_NONE || node >= h->nnodes) {
-            continue;
-        }
-
-        while (used <= node) {
-            log->nodes[used++].room.hash = FLUX_NODE_FREE;
-        }
-
-        room = flux_log_room(log, node);
+        room = flux_log_room(log, entry->room);
 
         if (room->hash == FLUX_NODE_FREE) {
-            memset(room, 0, sizeof(flux_node_t));
-            room->hash = flux_index_hash(entry->feed, 0,
-                                         flux_entry_address(entry),
-                                         entry->address_length,
-                                         FLUX_NODE_ROOM);
-            flux_index_new_room(log, node, entry, 0);
-            entry->flags &= (uint8_t) ~FLUX_ENTRY_NEW_ROOM;
-            h->free_count--;
+            flux_index_rebuild_room(log, entry, at);
+            used = used > entry->room ? used : entry->room + 1;
         }
 
         if (entry->flags & FLUX_ENTRY_MOVED) {
-            /* it bears the address, but is no entry of the stream */
-            room->newest = room->newest ? room->newest : at;
+            flux_index_rebuild_moved(log, room, entry, at, oldest);
             continue;
         }
 
-        entry->room_prev = room->newest;
-        entry->room_next = 0;
+        newest = flux_log_entry(log, room->newest);
 
-        if (room->newest) {
-            flux_log_entry(log, room->newest)->room_next = at;
+        if (room->newest && !(newest->flags & FLUX_ENTRY_MOVED)) {
+            entry->room_prev = room->newest;
+            newest->room_next = at;
+
+        } else {
+            entry->room_prev = 0;
+            flux_index_first(log, room, entry);
         }
 
+        entry->room_next = 0;
         room->newest = at;
 
         if (entry->kind == FLUX_ENTRY_RECORD && entry->ts > room->ts) {
@@ -769,40 +922,106 @@ flux_index_rebuild_partition(flux_partition_t *partition, flux_entry_t *entry,
 }
 
 
+/* The record was forgotten, and had outlived the older ones of its key. */
+
+static void
+flux_index_rebuild_forgotten(flux_log_t *log, const flux_entry_t *entry)
+{
+    uint32_t       node;
+    flux_key_t    *key;
+    flux_entry_t  *oldest;
+
+    node = flux_log_find_key(log, entry->feed, entry->room,
+                             flux_entry_key(entry), entry->key_length);
+
+    if (node == FLUX_NONE || flux_log_key(log, node)->room != entry->room) {
+        return;
+    }
+
+    key = flux_log_key(log, node);
+
+    if (key->ordinal < entry->ordinal) {
+        flux_index_remove_key(log, node);
+        return;
+    }
+
+    for (oldest = flux_log_entry(log, key->oldest);
+         oldest->ordinal < entry->ordinal;
+         oldest = flux_log_entry(log, key->oldest))
+    {
+        flux_index_unlive(log, key, oldest);
+    }
+}
+
+
+static void
+flux_index_rebuild_record(flux_log_t *log, flux_entry_t *entry, uint64_t at)
+{
+    uint32_t  node;
+
+    node = flux_log_find_key(log, entry->feed, entry->room,
+                             flux_entry_key(entry), entry->key_length);
+
+    if (node != FLUX_NONE && flux_log_key(log, node)->room != entry->room) {
+        flux_index_remove_key(log, node);
+        node = FLUX_NONE;
+    }
+
+    flux_index_add_record(log, entry, at, node);
+}
+
+
 static void
 flux_index_rebuild_entries(flux_log_t *log)
 {
-    uint64_t           position = log->header->tail, at;
-    flux_entry_t      *entry;
-    flux_partition_t  *partition;
+    int            current;
+    uint64_t       position = log->header->tail, at;
+    flux_entry_t  *entry;
 
-    while ((entry = flux_index_next(log, &position, &at)) != NULL) {
+    while ((entry = flux_index_next_of_room(log, &position, &at)) != NULL) {
 
-        entry->live = 0;
-        log->header->records++;
+        current = flux_index_is_of_partition(log, entry, at);
 
-        if (entry->room == FLUX_NONE) {
+        if (current && !(entry->flags & FLUX_ENTRY_MOVED)) {
+            flux_index_rebuild_partition(&log->partitions[entry->partition],
+                                         entry, at);
+        }
+
+        if (entry->kind != FLUX_ENTRY_RECORD) {
+            flux_index_add_delete(log, entry, at);
+
+        } else if (entry->key == FLUX_NONE) {
+            flux_index_rebuild_forgotten(log, entry);
+
+        } else if (current && log->header->free_count) {
+            flux_index_rebuild_record(log, entry, at);
+        }
+    }
+}
+
+
+/* Rooms that only moved records held: their keys name them, or nothing does. */
+
+static void
+flux_index_rebuild_end(flux_log_t *log)
+{
+    uint32_t      node;
+    flux_room_t  *room;
+
+    for (node = 0; node < log->header->used; node++) {
+
+        if (!flux_node_is(log, node, FLUX_NODE_ROOM)) {
             continue;
         }
 
-        if (entry->partition != FLUX_NONE) {
-            partition = &log->partitions[entry->partition];
+        room = flux_log_room(log, node);
 
-            if (at < partition->created) {
-                /* of a topic that is no more */
-                continue;
+        if (flux_log_entry(log, room->newest)->flags & FLUX_ENTRY_MOVED) {
+            room->newest = 0;
+
+            if (room->keys == 0) {
+                flux_index_free_room(log, node);
             }
-
-            if (!(entry->flags & FLUX_ENTRY_MOVED)) {
-                flux_index_rebuild_partition(partition, entry, at);
-            }
-        }
-
-        if (entry->kind == FLUX_ENTRY_RECORD) {
-            flux_index_add_record(log, entry, at);
-
-        } else if (!(entry->flags & FLUX_ENTRY_MOVED)) {
-            flux_index_add_delete(log, entry, at);
         }
     }
 }
@@ -846,8 +1065,9 @@ flux_index_rebuild_order(flux_log_t *log)
 flux_status_t
 flux_index_rebuild(flux_log_t *log)
 {
-    uint32_t            i;
-    flux_log_header_t  *h = log->header;
+    uint32_t             i;
+    flux_log_header_t   *h = log->header;
+    const flux_entry_t  *oldest;
 
     h->used = h->nnodes;
     flux_index_clear(log);
@@ -861,10 +1081,19 @@ flux_index_rebuild(flux_log_t *log)
 
     for (i = 0; i < h->npartitions; i++) {
         log->partitions[i].newest = 0;
+
+        if (log->partitions[i].feed != FLUX_NONE
+            && h->feeds[log->partitions[i].feed].signature == 0)
+        {
+            /* killed while its feed was dropped */
+            log->partitions[i].feed = FLUX_NONE;
+        }
     }
 
-    flux_index_rebuild_rooms(log);
+    oldest = flux_index_rebuild_begin(log);
+    flux_index_rebuild_rooms(log, oldest);
     flux_index_rebuild_entries(log);
+    flux_index_rebuild_end(log);
 
     return flux_index_rebuild_order(log);
 }

@@ -15,22 +15,32 @@
 /* Empties buckets and nodes. */
 void flux_index_clear(flux_log_t *log);
 
-/* Links an entry (room and key text in its message) into the index. */
+/*
+ * Links an entry (room and key text in its message) into the index; `key`: the
+ * node of a record's key, if it lives in this room.
+ */
 void flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position);
 void flux_index_add_record(flux_log_t *log, flux_entry_t *entry,
-    uint64_t position);
+    uint64_t position, uint32_t key);
 void flux_index_add_delete(flux_log_t *log, flux_entry_t *entry,
     uint64_t position);
 
 /* A live record now stands elsewhere. */
 void flux_index_moved(flux_log_t *log, const flux_entry_t *entry, uint64_t to);
 
-/* An entry leaves the ring and takes nothing live with it. */
+/* An entry's place is about to be let go: the stream has it no longer. */
+void flux_index_left(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t position);
+
+/* Likewise, and the entry is not live: it is gone for good. */
 void flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
     uint64_t position);
 
 /* Takes a key out with all its records. */
 void flux_index_remove_key(flux_log_t *log, uint32_t key);
+
+/* Likewise, where no entry says so: recovery is not to bring it back. */
+void flux_index_forget_key(flux_log_t *log, uint32_t key);
 
 /*
  * Takes out a feed's keys whose newest record is of this topic; with topic 0

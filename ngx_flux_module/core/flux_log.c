@@ -391,8 +391,15 @@ flux_log_claim(flux_log_t *log, uint64_t from, uint64_t size)
         rest = 0;
     }
 
-    atomic_store_explicit(&log->header->intent, from + rest + size,
-                          memory_order_relaxed);
+    /* more may have been announced for what was then not published */
+
+    if (atomic_load_explicit(&log->header->intent, memory_order_relaxed)
+        < from + rest + size)
+    {
+        atomic_store_explicit(&log->header->intent, from + rest + size,
+                              memory_order_relaxed);
+    }
+
     atomic_thread_fence(memory_order_release);
 
     if (rest >= sizeof(flux_entry_t)) {
@@ -452,7 +459,7 @@ flux_log_evict(flux_log_t *log)
         &log->header->feeds[flux_log_key(log, node)->feed].evicted, 1,
         memory_order_relaxed);
 
-    flux_index_remove_key(log, node);
+    flux_index_forget_key(log, node);
 }
 
 
@@ -496,15 +503,19 @@ flux_log_advance(flux_log_t *log)
         return;
     }
 
+    flux_index_left(log, entry, tail);
+
     if (entry->live) {
         flux_log_move(log, entry);
-        h->tail = tail + entry->size;
 
     } else {
-        h->tail = tail + entry->size;
         flux_index_dropped(log, entry, tail);
     }
 
+    /* what is gone is counted first, or a kill would hide it */
+    atomic_signal_fence(memory_order_seq_cst);
+
+    h->tail = tail + entry->size;
     h->records--;
 }
 
@@ -627,10 +638,7 @@ flux_log_delete_key(flux_log_t *log, uint32_t node, flux_entry_kind_t kind,
 }
 
 
-/*
- * This is the partition's last entry.  Its next offset follows when the entry
- * is published: a writer that dies before has read nothing.
- */
+/* The partition is read up to behind this entry. */
 
 static void
 flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
@@ -638,10 +646,13 @@ flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
 {
     flux_partition_t  *partition = &log->partitions[entry->partition];
 
-    entry->partition_prev = partition->newest;
+    /* a kill before this point: recovery does the same */
+    atomic_signal_fence(memory_order_seq_cst);
+
     partition->newest = position;
     partition->last = entry->offset;
     partition->check = entry->check;
+    partition->next = entry->offset + 1;
 }
 
 
@@ -664,42 +675,46 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
     entry->address_length = what->address_length;
     entry->key_length = what->key_length;
 
+    entry->partition_prev = log->partitions[what->partition].newest;
+
     flux_index_add_room(log, entry, position);
-    flux_log_advance_partition(log, entry, position);
 
     leave = NULL;
-    key = flux_log_find_key(log, what->feed, entry->room,
-                            flux_log_message(entry)
-                            + flux_message_key_at(what->address_length),
-                            what->key_length);
+    key = FLUX_NONE;
 
-    if (key != FLUX_NONE && what->kind == FLUX_ENTRY_RECORD
-        && flux_log_key(log, key)->room != entry->room)
-    {
+    if (what->kind == FLUX_ENTRY_RECORD) {
+        key = flux_log_find_key(log, what->feed, entry->room,
+                                flux_log_message(entry)
+                                + flux_message_key_at(what->address_length),
+                                what->key_length);
+    }
+
+    if (key != FLUX_NONE && flux_log_key(log, key)->room != entry->room) {
         leave = flux_log_delete_key(log, key, FLUX_ENTRY_LEAVE,
                                     position + entry->size, what->ts, &last);
         leave->offset = what->offset;
         leave->check = what->check;
         leave->partition = what->partition;
-        flux_log_advance_partition(log, leave, last);
+        leave->partition_prev = position;
         log->header->records++;
+        key = FLUX_NONE;
     }
 
     if (what->kind == FLUX_ENTRY_RECORD) {
-        flux_index_add_record(log, entry, position);
+        flux_index_add_record(log, entry, position, key);
 
     } else {
         flux_index_add_delete(log, entry, position);
     }
 
-    /* record and leave at once */
-    flux_log_publish(log, leave ? leave : entry, last);
-
-    log->partitions[what->partition].next = what->offset + 1;
-
     atomic_fetch_add_explicit(&feed->records, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&feed->bytes, what->message_length,
                               memory_order_relaxed);
+
+    /* record and leave at once */
+    entry = leave ? leave : entry;
+    flux_log_publish(log, entry, last);
+    flux_log_advance_partition(log, entry, last);
 }
 
 
@@ -822,6 +837,8 @@ flux_log_feed(flux_log_t *log, uint64_t signature, uint32_t retain)
     memset(feed, 0, sizeof(flux_feed_t));
     feed->created = flux_log_head(log);
     feed->retain = retain;
+
+    atomic_signal_fence(memory_order_seq_cst);
     feed->signature = signature;
 
     return i;
@@ -833,6 +850,10 @@ flux_log_drop_feed(flux_log_t *log, uint32_t feed)
 {
     uint32_t  i;
 
+    /* first, so that after a kill recovery lets go of all the rest */
+    log->header->feeds[feed].signature = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+
     flux_index_remove_feed(log, feed, 0);
 
     for (i = 0; i < log->header->npartitions; i++) {
@@ -842,7 +863,29 @@ flux_log_drop_feed(flux_log_t *log, uint32_t feed)
     }
 
     flux_log_signal(log, FLUX_ENTRY_RESET, feed, 0);
-    log->header->feeds[feed].signature = 0;
+}
+
+
+static void
+flux_log_new_partition(flux_log_t *log, flux_partition_t *partition,
+    uint64_t topic, uint32_t number, int64_t start)
+{
+    uint32_t  feed = partition->feed, fingerprint = partition->fingerprint;
+
+    memset((uint8_t *) partition + sizeof(feed), 0,
+           sizeof(flux_partition_t) - sizeof(feed));
+    partition->fingerprint = fingerprint;
+    partition->number = number;
+    partition->topic = topic;
+    partition->start = start;
+    partition->next = start;
+    partition->last = -1;
+    partition->whole = start;
+    partition->created = flux_log_head(log);
+    partition->high_watermark = -1;
+    partition->target = -1;
+
+    atomic_signal_fence(memory_order_seq_cst);
 }
 
 
@@ -850,7 +893,7 @@ void
 flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
     uint32_t fingerprint)
 {
-    uint32_t           i, number;
+    uint32_t           i;
     flux_partition_t  *partition;
 
     flux_index_remove_feed(log, feed, topic);
@@ -862,9 +905,9 @@ flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
         partition = &log->partitions[i];
 
         if (partition->feed == feed && partition->topic == topic) {
-            number = partition->number;
-            partition->feed = FLUX_NONE;
-            (void) flux_log_partition(log, feed, topic, fingerprint, number, 0);
+            /* the fingerprint last: after a kill it tells what is undone */
+            flux_log_new_partition(log, partition, topic, partition->number, 0);
+            partition->fingerprint = fingerprint;
         }
     }
 }
@@ -891,17 +934,8 @@ flux_log_partition(flux_log_t *log, uint32_t feed, uint64_t topic,
             continue;
         }
 
-        memset(partition, 0, sizeof(flux_partition_t));
-        partition->number = number;
-        partition->topic = topic;
         partition->fingerprint = fingerprint;
-        partition->start = start;
-        partition->next = start;
-        partition->last = -1;
-        partition->whole = start;
-        partition->created = flux_log_head(log);
-        partition->high_watermark = -1;
-        partition->target = -1;
+        flux_log_new_partition(log, partition, topic, number, start);
         partition->feed = feed;
 
         return i;

@@ -73,7 +73,7 @@ typedef struct {
     uint32_t  address_length;
     uint32_t  key_length;
 
-    uint32_t  key;              /* node, while the record is live */
+    uint32_t  key;              /* node, while live; FLUX_NONE: forgotten */
     uint32_t  live;             /* 1 while a key's snapshot holds it */
     uint64_t  room_prev;        /* the room's entry before this one, 0: none */
     uint64_t  room_next;
@@ -245,6 +245,13 @@ flux_log_key(const flux_log_t *log, uint32_t node)
     return &log->nodes[node].key;
 }
 
+/* 1 when a key has this node. */
+static inline int
+flux_node_is_key(const flux_log_t *log, uint32_t node)
+{
+    return (log->nodes[node].key.hash & 3) == 2;
+}
+
 /*
  * The node of a key, FLUX_NONE when it does not live.  The empty key is one of
  * its own in each room, so it is looked for in that room.
@@ -257,7 +264,8 @@ flux_entry_t *flux_log_named(const flux_log_t *log, uint32_t room);
 
 /*
  * Can a reader of the room whose next offset in this partition is `offset`
- * still get all that it missed there?
+ * still get all that it missed there?  From the room's chain, and from its
+ * keys' live records where they were moved: those are in no chain.
  */
 int flux_log_whole(const flux_log_t *log, uint32_t room, uint32_t partition,
     int64_t offset);
@@ -294,7 +302,8 @@ void flux_log_drop_feed(flux_log_t *log, uint32_t feed);
  * The topic is another one now: forgets the feed's keys that came from it and
  * appends a RESET entry; its partitions start anew (start and next are 0, all
  * else is unknown) and keep their ids.  Entries before a partition's `created`
- * belong to the old one.
+ * belong to the old one.  After a kill in the middle at least one of them still
+ * has the old fingerprint, and the call is to be made again.
  */
 void flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
     uint32_t fingerprint);
@@ -317,7 +326,8 @@ typedef struct {
 } flux_append_t;
 
 /*
- * Makes room for a message of these lengths and returns where to write it, or NULL when it can never fit.
+ * Makes room for a message of these lengths and returns where to write it, or
+ * NULL when it can never fit.
  * Follow with flux_log_append() or nothing.
  */
 uint8_t *flux_log_reserve(flux_log_t *log, const flux_append_t *what);
