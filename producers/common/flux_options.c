@@ -415,15 +415,16 @@ flux_secret_from_file(const flux_options_t *options,
 
     file = fopen(path, "re");
     if (file == NULL) {
-        fprintf(stderr, "%s: --%s-file: %s: %s\n", options->program,
-                option->name, path, strerror(errno));
+        /* not the path: it may be a key given by mistake */
+        fprintf(stderr, "%s: --%s-file: the file cannot be read: %s\n",
+                options->program, option->name, strerror(errno));
         return flux_usage(options);
     }
 
     len = fread(text, 1, sizeof(text), file);
     fclose(file);
 
-    return flux_secret_set(options, option, text, len, path);
+    return flux_secret_set(options, option, text, len, "the key's file");
 }
 
 
@@ -513,7 +514,7 @@ flux_option_set_add(flux_option_set_t *set, const flux_option_t *table)
 static void
 flux_help_line(const char *left, const char *help)
 {
-    size_t       len;
+    size_t       len, end;
     const char  *p;
 
     len = strlen(left);
@@ -524,10 +525,11 @@ flux_help_line(const char *left, const char *help)
         len = 0;
     }
 
-    for (p = help; *p != '\0'; p += strcspn(p, "\n")) {
-        p += (*p == '\n');
-        printf("%*s%.*s\n", (int) (FLUX_HELP_COLUMN - len), "",
-               (int) strcspn(p, "\n"), p);
+    for (p = help; *p != '\0'; p += end + (p[end] == '\n')) {
+        end = strcspn(p, "\n");
+        printf("%*s", (int) (FLUX_HELP_COLUMN - len), "");
+        fwrite(p, 1, end, stdout);
+        fputc('\n', stdout);
         len = 0;
     }
 }

@@ -1,6 +1,9 @@
 #include "flux_policy.h"
 
 
+#define FLUX_TOKEN  1000000
+
+
 void
 flux_random_seed(flux_random_t *r, uint64_t seed)
 {
@@ -174,23 +177,19 @@ flux_bucket_init(flux_bucket_t *b, int64_t per_second_milli, int64_t burst,
     int64_t now)
 {
     b->rate = per_second_milli;
-    b->burst = burst * 1000;
+    b->burst = burst * FLUX_TOKEN;
     b->level = b->burst;
     b->updated = now;
     b->blocked = 0;
 }
 
 
-/*
- * One token is 1,000 in level, and rate is thousandths per second: a
- * millisecond brings rate / 1000. Only the time that made whole thousandths
- * is used up.
- */
+/* thousandths per second are millionths per millisecond: nothing is lost */
 
 static void
 flux_bucket_fill(flux_bucket_t *b, int64_t now)
 {
-    int64_t  passed, gained;
+    int64_t  passed;
 
     passed = now - b->updated;
 
@@ -198,24 +197,17 @@ flux_bucket_fill(flux_bucket_t *b, int64_t now)
         return;
     }
 
-    /* full long before a day, and no product overflows */
+    b->updated = now;
 
-    if (passed > 86400 * 1000) {
-        passed = 86400 * 1000;
-        b->updated = now - passed;
+    if (b->rate <= 0 || b->level >= b->burst) {
+        return;
     }
 
-    gained = passed * b->rate / 1000;
-
-    b->level += gained;
-
-    if (b->rate > 0) {
-        b->updated += gained * 1000 / b->rate;
-    }
-
-    if (b->level >= b->burst) {
+    if (passed > (b->burst - b->level) / b->rate) {
         b->level = b->burst;
-        b->updated = now;
+
+    } else {
+        b->level += passed * b->rate;
     }
 }
 
@@ -225,11 +217,11 @@ flux_bucket_take(flux_bucket_t *b, int64_t now)
 {
     flux_bucket_fill(b, now);
 
-    if (b->level < 1000 || now < b->blocked) {
+    if (b->level < FLUX_TOKEN || now < b->blocked) {
         return 0;
     }
 
-    b->level -= 1000;
+    b->level -= FLUX_TOKEN;
 
     return 1;
 }
@@ -244,9 +236,9 @@ flux_bucket_wait(flux_bucket_t *b, int64_t now)
 
     wait = 0;
 
-    if (b->level < 1000) {
+    if (b->level < FLUX_TOKEN) {
         wait = (b->rate > 0)
-               ? ((1000 - b->level) * 1000 + b->rate - 1) / b->rate
+               ? (FLUX_TOKEN - b->level + b->rate - 1) / b->rate
                : FLUX_RETRY_AFTER_MAX;
     }
 

@@ -67,8 +67,8 @@ int64_t flux_breaker_wait(const flux_breaker_t *b, int64_t now);
 
 typedef struct {
     int64_t  rate;          /* tokens in 1,000 seconds */
-    int64_t  burst;         /* tokens, in thousandths as level */
-    int64_t  level;
+    int64_t  burst;         /* in millionths of a token */
+    int64_t  level;         /* likewise */
     int64_t  updated;
     int64_t  blocked;       /* nothing before this time: Retry-After */
 } flux_bucket_t;
