@@ -14,8 +14,8 @@
 
 #define FLUX_APP_FETCHERS  8
 
-/* seconds from SIGTERM until the program is gone, whatever Kafka does */
-#define FLUX_APP_FLUSH_MS  4500
+/* with a second for librdkafka's end, five seconds after SIGTERM all is over */
+#define FLUX_APP_FLUSH_MS  3800
 
 extern const flux_topic_t  flux_topic_producers;
 

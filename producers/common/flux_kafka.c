@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 
 /* how often silence is looked for */
 #define FLUX_KAFKA_CHECK_MS       500
+
+/* of the five seconds that a stop may take, with the flush before it */
+#define FLUX_KAFKA_DESTROY_S      1
 
 #define FLUX_KAFKA_PROBE_MS       5000
 #define FLUX_KAFKA_PROBE_PAUSE_MS 500
@@ -59,6 +63,7 @@ flux_rc_t
 flux_kafka_configure(void *conf, const flux_kafka_options_t *options,
     char *error, size_t size)
 {
+    char                text[256];
     size_t              i;
     const char *const  *p;
 
@@ -80,9 +85,11 @@ flux_kafka_configure(void *conf, const flux_kafka_options_t *options,
     }
 
     for (p = options->properties; p != NULL && *p != NULL; p += 2) {
-        if (rd_kafka_conf_set(conf, p[0], p[1], error, size)
+        if (rd_kafka_conf_set(conf, p[0], p[1], text, sizeof(text))
             != RD_KAFKA_CONF_OK)
         {
+            /* librdkafka may tell of another name of the same property */
+            snprintf(error, size, "%s: %s", p[0], text);
             return FLUX_INVALID;
         }
     }
@@ -694,17 +701,43 @@ flux_kafka_drain(flux_kafka_t *kafka, int64_t deadline)
 }
 
 
+static void
+flux_kafka_hangs(int signo)
+{
+    (void) signo;
+    _exit(0);
+}
+
+
+/*
+ * rd_kafka_destroy() waits for a resolver that may not answer for 10 s: all
+ * is said and done by now, so the process may end in the middle of it.
+ */
+
+static void
+flux_kafka_destroy(flux_kafka_t *kafka)
+{
+    signal(SIGALRM, flux_kafka_hangs);
+    alarm(FLUX_KAFKA_DESTROY_S);
+
+    rd_kafka_purge(kafka->rk, RD_KAFKA_PURGE_F_QUEUE
+                              | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_destroy(kafka->rk);
+
+    alarm(0);
+    signal(SIGALRM, SIG_DFL);
+}
+
+
 flux_rc_t
 flux_kafka_close(flux_kafka_t *kafka, int timeout_ms)
 {
-    int     up;
     size_t  left;
 
     flux_timer_clear(kafka->loop, &kafka->check);
     flux_kafka_drain(kafka, flux_monotonic_ms() + timeout_ms);
 
     left = kafka->unacked + kafka->outbox.count;
-    up = kafka->up;
 
     if (left != 0) {
         flux_log(kafka->log, FLUX_WARN, "%zu records were left behind", left);
@@ -714,18 +747,8 @@ flux_kafka_close(flux_kafka_t *kafka, int timeout_ms)
     flux_loop_unwatch(kafka->loop, kafka->fd);
     rd_kafka_queue_destroy(kafka->queue);
 
-    /*
-     * rd_kafka_destroy() waits for the resolver, which without an answering
-     * DNS server takes far longer than a stop may: leave it to the exit.
-     */
-
-    if (up) {
-        rd_kafka_purge(kafka->rk, RD_KAFKA_PURGE_F_QUEUE
-                                  | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_destroy(kafka->rk);
-        close(kafka->fd);
-    }
-
+    flux_kafka_destroy(kafka);
+    close(kafka->fd);
     flux_outbox_free(&kafka->outbox);
     free(kafka);
 
