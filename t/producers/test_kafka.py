@@ -41,7 +41,11 @@ def records_of(kafka, topic):
 
 
 def tickers(kafka):
-    return records_of(kafka, "flux.crypto.ticker")
+    from confluent_kafka import KafkaException
+    try:
+        return records_of(kafka, "flux.crypto.ticker")
+    except KafkaException:
+        return []       # it is just coming back
 
 
 def topic_is_there(kafka, name="flux.crypto.ticker"):
@@ -80,7 +84,9 @@ def test_sigterm_flushes_everything_and_exits_0(run, own_kafka):
 
     beats = [json.loads(r.value) for r in records_of(own_kafka, "flux.producers")]
     assert beats[-1]["state"] == "stopped"
-    assert beats[-1]["records"] == len(tickers(own_kafka))
+    # until Kafka was there, the newest of a key took the place of others
+    assert beats[-1]["records"] - beats[-1]["kafka"]["replaced"] \
+        == len(tickers(own_kafka))
 
 
 def test_heartbeat_tells_how_it_is(run, own_kafka):
