@@ -104,6 +104,9 @@ flux_app_parse(flux_app_t *app, int argc, char *const argv[])
         { FLUX_OPTION_TEXT, "user-agent", "TEXT",
           "what providers are told (flux/" FLUX_VERSION ")", &s->user_agent,
           0, 0, NULL },
+        { FLUX_OPTION_URL, "cache", "URL",
+          "Valkey or Redis, as redis://127.0.0.1:6379: keeps good replies\n"
+          "over a restart; works without as well", &s->cache, 0, 0, NULL },
         { FLUX_OPTION_TEXT, "instance", "NAME",
           "in the heartbeat's key; one per process (host's name)",
           &s->instance, 0, 0, NULL },
@@ -308,6 +311,7 @@ flux_app_start_fallback(flux_app_t *app)
     flux_fallback_t  *f;
 
     f = &app->fallback;
+    flux_fallback_init(f);
     f->loop = app->loop;
     f->log = &app->log;
     f->mode = flux_app_mode(app->settings.provider);
@@ -316,6 +320,7 @@ flux_app_start_fallback(flux_app_t *app)
     f->rate_milli = app->settings.rate;
     f->simulate = flux_app_simulate;
     f->arg = app;
+    f->lazy = app->lazy;
 }
 
 
@@ -354,6 +359,17 @@ flux_app_start(flux_app_t *app)
 
     flux_http_ca(app->http, app->settings.ca_file);
     app->sink.log = &app->log;
+
+    if (app->settings.cache != NULL) {
+        app->cache = flux_cache_new(app->loop, &app->log,
+                                    app->settings.cache);
+
+        if (app->cache == NULL) {
+            fprintf(stderr, "%s: --cache: '%s' is not redis://HOST:PORT\n",
+                    app->program, app->settings.cache);
+            return FLUX_EXIT_USAGE;
+        }
+    }
 
     flux_random_seed(&app->random, (uint64_t) app->settings.seed);
 
@@ -411,8 +427,9 @@ flux_app_settled(void *arg, flux_fetcher_t *fetcher, const char *job,
 {
     flux_app_t  *app = arg;
 
-    (void) fetcher;
-    (void) job;
+    if (app->settled != NULL) {
+        app->settled(app->self, fetcher, job, verdict);
+    }
 
     if (verdict == FLUX_REPLY_OK) {
         flux_app_live(app);
@@ -437,6 +454,7 @@ flux_app_fetcher(flux_app_t *app, flux_fetcher_options_t *options)
     options->log = &app->log;
     options->http = app->http;
     options->recorder = app->recorder;
+    options->cache = app->cache;
     options->settled = flux_app_settled;
     options->arg = app;
     options->timeout = app->settings.timeout;
@@ -527,6 +545,7 @@ flux_app_close(flux_app_t *app, int rc)
         }
     }
 
+    flux_cache_free(app->cache);
     flux_player_free(app->player);
     flux_recorder_free(app->recorder);
     flux_http_free(app->http);

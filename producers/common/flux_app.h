@@ -41,6 +41,7 @@ typedef struct {
     const char   *log_level;
     int64_t       heartbeat;
     const char   *user_agent;
+    const char   *cache;            /* redis://..., or NULL */
 } flux_settings_t;
 
 typedef struct flux_app_s  flux_app_t;
@@ -64,6 +65,14 @@ struct flux_app_s {
     flux_play_pt                play;
     void                       *self;
 
+    /* after each reply of a fetcher; or NULL */
+    void                      (*settled)(void *self, flux_fetcher_t *fetcher,
+                                         const char *job,
+                                         flux_verdict_t verdict);
+
+    /* no jobs at start: auto's grace begins with flux_fallback_begin() */
+    int                         lazy;
+
     flux_settings_t             settings;
 
     /* there after flux_app_start() */
@@ -71,6 +80,7 @@ struct flux_app_s {
     flux_loop_t                *loop;
     flux_http_t                *http;
     flux_recorder_t            *recorder;
+    flux_cache_t               *cache;
     flux_player_t              *player;
     flux_sink_t                 sink;
     flux_fallback_t             fallback;

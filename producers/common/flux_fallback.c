@@ -63,15 +63,24 @@ flux_fallback_timer(void *arg)
 
 
 void
-flux_fallback_start(flux_fallback_t *f)
+flux_fallback_init(flux_fallback_t *f)
 {
     flux_timer_init(&f->timer, flux_fallback_timer, f);
+}
 
+
+void
+flux_fallback_start(flux_fallback_t *f)
+{
     switch (f->mode) {
 
     case FLUX_MODE_AUTO:
         f->serving = FLUX_STARTING;
-        flux_timer_set(f->loop, &f->timer, f->grace);
+
+        if (!f->lazy) {
+            flux_timer_set(f->loop, &f->timer, f->grace);
+        }
+
         break;
 
     case FLUX_MODE_LIVE:
@@ -86,6 +95,16 @@ flux_fallback_start(flux_fallback_t *f)
     case FLUX_MODE_SIMULATED:
         flux_fallback_enter(f);
         break;
+    }
+}
+
+
+void
+flux_fallback_begin(flux_fallback_t *f)
+{
+    if (f->lazy && f->mode == FLUX_MODE_AUTO) {
+        f->lazy = 0;
+        flux_timer_set(f->loop, &f->timer, f->grace);
     }
 }
 

@@ -37,12 +37,17 @@ typedef struct {
     int64_t               rate_milli;   /* simulated records in 1,000 s */
     flux_handler_pt       simulate;     /* makes one record */
     void                 *arg;
+    int                   lazy;         /* the grace waits for _begin() */
     flux_timer_t          timer;
     int64_t               next;         /* when the next record is due */
 } flux_fallback_t;
 
-/* loop, log, mode, player, grace, rate, simulate and arg are set before. */
+/* The members from loop to lazy are set by the caller before _start(). */
+void flux_fallback_init(flux_fallback_t *f);
 void flux_fallback_start(flux_fallback_t *f);
+/* With lazy: a live provider is asked for the first time. */
+void flux_fallback_begin(flux_fallback_t *f);
+
 void flux_fallback_stop(flux_fallback_t *f);
 
 /* A live provider gave data. */

@@ -20,6 +20,9 @@
 /* who asks only once (--once) asks a job so often */
 #define FLUX_GIVE_UP          3
 
+/* thousandths per second: as fast as replies come */
+#define FLUX_NO_PACE          100000000
+
 #define FLUX_BREAKER_FAILURES 5
 #define FLUX_BREAKER_OPEN_MS  5000
 #define FLUX_BREAKER_MAX_MS   60000
@@ -31,6 +34,7 @@ struct flux_job_s {
     flux_job_t      *next;
     flux_fetcher_t  *fetcher;
     flux_call_t     *call;          /* while under way */
+    flux_lookup_t   *lookup;        /* while the cache is asked */
     int64_t          interval;
     int64_t          due;
     unsigned         attempt;       /* failures in a row */
@@ -48,6 +52,7 @@ struct flux_fetcher_s {
     unsigned                 under_way;
     flux_timer_t             timer;
     flux_bucket_t            bucket;
+    flux_bucket_t            pace;
     flux_breaker_t           breaker;
     flux_random_t            random;
     flux_fetcher_stats_t     stats;
@@ -74,6 +79,10 @@ flux_fetcher_new(const flux_fetcher_options_t *options)
     flux_timer_init(&fetcher->timer, flux_fetcher_pump, fetcher);
     flux_bucket_init(&fetcher->bucket, options->rate_milli, options->burst,
                      flux_monotonic_ms());
+    flux_bucket_init(&fetcher->pace,
+                     (options->pace_milli > 0) ? options->pace_milli
+                                               : FLUX_NO_PACE,
+                     options->parallel, flux_monotonic_ms());
     flux_breaker_init(&fetcher->breaker, FLUX_BREAKER_FAILURES,
                       FLUX_BREAKER_OPEN_MS, FLUX_BREAKER_MAX_MS);
     flux_random_seed(&fetcher->random, (uint64_t) flux_wall_ms()
@@ -90,6 +99,10 @@ flux_job_free(flux_job_t *job)
         flux_http_cancel(job->call);
         job->fetcher->under_way--;
         flux_breaker_cancel(&job->fetcher->breaker);
+    }
+
+    if (job->lookup != NULL) {
+        flux_cache_cancel(job->lookup);
     }
 
     free(job);
@@ -131,6 +144,58 @@ flux_fetcher_find(const flux_fetcher_t *fetcher, const char *name)
 }
 
 
+/* tells whoever listens; it may remove the job */
+
+static void
+flux_fetcher_settled(flux_job_t *job, flux_verdict_t verdict)
+{
+    char             name[FLUX_JOB_SIZE];
+    flux_fetcher_t  *fetcher;
+
+    fetcher = job->fetcher;
+    flux_timer_set(fetcher->options.loop, &fetcher->timer, 0);
+
+    if (fetcher->options.settled != NULL) {
+        flux_copy_text(name, sizeof(name), job->name);
+        fetcher->options.settled(fetcher->options.arg, fetcher, name,
+                                 verdict);
+    }
+}
+
+
+/* what the cache has is as good as fetched, only older */
+
+static void
+flux_fetcher_cached(void *arg, const flux_reply_t *reply)
+{
+    int64_t          now, age;
+    flux_job_t      *job = arg;
+    const char      *why;
+    flux_fetcher_t  *fetcher;
+
+    fetcher = job->fetcher;
+    now = flux_monotonic_ms();
+
+    job->lookup = NULL;
+
+    if (reply == NULL
+        || fetcher->options.provider->parse(fetcher->options.self, job->name,
+                                            reply, &why) != FLUX_REPLY_OK)
+    {
+        flux_timer_set(fetcher->options.loop, &fetcher->timer, 0);
+        return;
+    }
+
+    age = flux_wall_ms() - reply->wall_ms;
+    age = (age > 0) ? age : 0;
+
+    job->served = 1;
+    job->due = now + ((age < job->interval) ? job->interval - age : 0);
+
+    flux_fetcher_settled(job, FLUX_REPLY_OK);
+}
+
+
 flux_rc_t
 flux_fetcher_add(flux_fetcher_t *fetcher, const char *name, int64_t interval,
     int64_t delay)
@@ -163,6 +228,12 @@ flux_fetcher_add(flux_fetcher_t *fetcher, const char *name, int64_t interval,
 
     *link = job;
     fetcher->count++;
+
+    if (fetcher->options.cache != NULL && fetcher->options.cache_ttl > 0) {
+        job->lookup = flux_cache_get(fetcher->options.cache,
+                                     fetcher->stats.provider, name,
+                                     flux_fetcher_cached, job);
+    }
 
     flux_timer_set(fetcher->options.loop, &fetcher->timer, 0);
 
@@ -332,7 +403,6 @@ flux_fetcher_reply(void *arg, const flux_reply_t *reply)
     const char      *why;
     flux_fetcher_t  *fetcher;
     flux_verdict_t   verdict;
-    char             name[FLUX_JOB_SIZE];
 
     fetcher = job->fetcher;
     now = flux_loop_now(fetcher->options.loop);
@@ -348,20 +418,19 @@ flux_fetcher_reply(void *arg, const flux_reply_t *reply)
     if (verdict == FLUX_REPLY_OK) {
         flux_fetcher_good(fetcher, job, now);
 
+        if (fetcher->options.cache != NULL && reply->status == 200
+            && fetcher->options.cache_ttl > 0)
+        {
+            flux_cache_put(fetcher->options.cache, fetcher->stats.provider,
+                           job->name, reply, fetcher->options.cache_ttl);
+        }
+
     } else {
         flux_fetcher_complain(fetcher, job, reply, why);
         flux_fetcher_bad(fetcher, job, reply, verdict, now);
     }
 
-    flux_timer_set(fetcher->options.loop, &fetcher->timer, 0);
-
-    /* it may remove the job */
-
-    if (fetcher->options.settled != NULL) {
-        flux_copy_text(name, sizeof(name), job->name);
-        fetcher->options.settled(fetcher->options.arg, fetcher, name,
-                                 verdict);
-    }
+    flux_fetcher_settled(job, verdict);
 }
 
 
@@ -410,7 +479,9 @@ flux_fetcher_next(const flux_fetcher_t *fetcher)
     next = NULL;
 
     for (job = fetcher->jobs; job != NULL; job = job->next) {
-        if (job->call == NULL && (next == NULL || job->due < next->due)) {
+        if (job->call == NULL && job->lookup == NULL
+            && (next == NULL || job->due < next->due))
+        {
             next = job;
         }
     }
@@ -445,12 +516,16 @@ flux_fetcher_pump(void *arg)
         pause = flux_bucket_wait(&fetcher->bucket, now);
         wait = (pause > wait) ? pause : wait;
 
+        pause = flux_bucket_wait(&fetcher->pace, now);
+        wait = (pause > wait) ? pause : wait;
+
         if (wait > 0) {
             flux_timer_set(fetcher->options.loop, &fetcher->timer, wait);
             return;
         }
 
         if (!flux_breaker_allow(&fetcher->breaker, now)
+            || !flux_bucket_take(&fetcher->pace, now)
             || !flux_bucket_take(&fetcher->bucket, now))
         {
             /* both said there was no wait: the clock went on since */

@@ -8,6 +8,7 @@
 #ifndef FLUX_FETCHER_H
 #define FLUX_FETCHER_H
 
+#include "flux_cache.h"
 #include "flux_policy.h"
 #include "flux_provider.h"
 #include "flux_tape.h"
@@ -21,10 +22,14 @@ typedef struct {
     const flux_logger_t    *log;
     flux_http_t            *http;
     flux_recorder_t        *recorder;       /* or NULL */
+    flux_cache_t           *cache;          /* or NULL */
+    int64_t                 cache_ttl;      /* ms; 0: replies are not kept */
     const flux_provider_t  *provider;
     void                   *self;           /* the provider's */
     int64_t                 rate_milli;     /* requests in 1,000 seconds */
     int64_t                 burst;
+    int64_t                 pace_milli;     /* and never faster than this,
+                                               bursts included; 0: no bound */
     unsigned                parallel;       /* requests under way */
     int64_t                 timeout;        /* of one, in all; ms */
 

@@ -18,7 +18,7 @@ static const char *const  flux_producers_config[] = {
 };
 
 const flux_topic_t  flux_topic_producers = {
-    "flux.producers", flux_producers_config
+    "flux.producers", flux_producers_config, 0
 };
 
 

@@ -222,7 +222,10 @@ flux_kafka_new_topic(const flux_kafka_t *kafka, const flux_topic_t *topic)
 
     /* -1: as many replicas as the cluster makes by default */
 
-    new_topic = rd_kafka_NewTopic_new(topic->name, kafka->options.partitions,
+    new_topic = rd_kafka_NewTopic_new(topic->name,
+                                      (topic->partitions > 0)
+                                      ? topic->partitions
+                                      : kafka->options.partitions,
                                       -1, error, sizeof(error));
     if (new_topic == NULL) {
         flux_log(kafka->log, FLUX_FAIL, "topic %s: %s", topic->name, error);
@@ -714,15 +717,13 @@ flux_kafka_hangs(int signo)
  * is said and done by now, so the process may end in the middle of it.
  */
 
-static void
-flux_kafka_destroy(flux_kafka_t *kafka)
+void
+flux_kafka_destroy(void *rk)
 {
     signal(SIGALRM, flux_kafka_hangs);
     alarm(FLUX_KAFKA_DESTROY_S);
 
-    rd_kafka_purge(kafka->rk, RD_KAFKA_PURGE_F_QUEUE
-                              | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_destroy(kafka->rk);
+    rd_kafka_destroy(rk);
 
     alarm(0);
     signal(SIGALRM, SIG_DFL);
@@ -747,7 +748,9 @@ flux_kafka_close(flux_kafka_t *kafka, int timeout_ms)
     flux_loop_unwatch(kafka->loop, kafka->fd);
     rd_kafka_queue_destroy(kafka->queue);
 
-    flux_kafka_destroy(kafka);
+    rd_kafka_purge(kafka->rk, RD_KAFKA_PURGE_F_QUEUE
+                              | RD_KAFKA_PURGE_F_INFLIGHT);
+    flux_kafka_destroy(kafka->rk);
     close(kafka->fd);
     flux_outbox_free(&kafka->outbox);
     free(kafka);

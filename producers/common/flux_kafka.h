@@ -61,4 +61,10 @@ void flux_kafka_stats(const flux_kafka_t *kafka, flux_kafka_stats_t *stats);
  */
 flux_rc_t flux_kafka_close(flux_kafka_t *kafka, int timeout_ms);
 
+/*
+ * rd_kafka_destroy() with an end: if it takes longer than a second, the
+ * process exits with 0. The last thing to do with rk (rd_kafka_t *).
+ */
+void flux_kafka_destroy(void *rk);
+
 #endif /* FLUX_KAFKA_H */

@@ -14,6 +14,7 @@ typedef struct {
     const char         *name;
     const char *const  *config;     /* name, value, ..., NULL: for a topic
                                        that does not exist yet */
+    int                 partitions;     /* likewise; 0: as --partitions */
 } flux_topic_t;
 
 typedef struct flux_record_s  flux_record_t;

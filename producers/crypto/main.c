@@ -14,7 +14,7 @@ static const char *const  flux_ticker_config[] = {
 };
 
 const flux_topic_t  flux_topic_ticker = {
-    "flux.crypto.ticker", flux_ticker_config
+    "flux.crypto.ticker", flux_ticker_config, 0
 };
 
 static const flux_topic_t *const  flux_crypto_topics[] = {

@@ -10,8 +10,8 @@
 #include "flux_outbox.h"
 
 
-static const flux_topic_t  topic_a = { "a", NULL };
-static const flux_topic_t  topic_b = { "b", NULL };
+static const flux_topic_t  topic_a = { "a", NULL, 0 };
+static const flux_topic_t  topic_b = { "b", NULL, 0 };
 
 
 static void
