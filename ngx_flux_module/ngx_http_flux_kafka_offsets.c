@@ -282,6 +282,9 @@ ngx_http_flux_position_place(ngx_http_flux_source_t *source,
         p->next = p->start;
         p->whole = p->start;
 
+        source->topic->consumer->changed
+            |= UINT64_C(1) << position->feed->slot;
+
         return p->next;
     }
 
