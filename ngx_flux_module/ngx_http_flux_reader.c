@@ -155,11 +155,31 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
 static void
 ngx_http_flux_reader_retire(ngx_http_flux_reader_t *reader)
 {
+    ngx_str_t  buf, *place;
+
     if (reader->closing) {
         return;
     }
 
     reader->closing = 1;
+
+    /* for the access log */
+
+    place = NULL;
+
+    if (reader->front) {
+        place = ngx_http_flux_reader_place(reader, &buf);
+
+    } else if (reader->behind != NULL
+               && ngx_http_flux_behind_text(reader->behind, &buf) == NGX_OK)
+    {
+        place = &buf;
+    }
+
+    if (place != NULL && place->len) {
+        reader->last.data = ngx_pstrdup(reader->request->pool, place);
+        reader->last.len = reader->last.data ? place->len : 0;
+    }
 
     ngx_http_flux_reader_leave(reader);
     ngx_http_flux_reader_seat(reader, 0);
