@@ -12,7 +12,7 @@
  * Short enough that a worker that stops finds its assistant at leisure, long
  * enough for a cluster on the other side of the world.
  */
-#define NGX_HTTP_FLUX_ASK_TIMEOUT  1500     /* ms */
+#define NGX_HTTP_FLUX_ASK_TIMEOUT  1000     /* ms */
 
 
 struct ngx_http_flux_assistant_s {

@@ -272,7 +272,10 @@ ngx_http_flux_consumer_wake(ngx_event_t *ev)
 
     /* one read empties it; what comes later is a new edge */
 
-    (void) read(c->fd, &n, sizeof(n));
+    if (read(c->fd, &n, sizeof(n)) == -1 && ngx_errno != NGX_EAGAIN) {
+        ngx_log_error(NGX_LOG_ALERT, c->log, ngx_errno,
+                      "read() of flux consumer's eventfd failed");
+    }
 
     ngx_http_flux_consumer_turn(c->data);
 }

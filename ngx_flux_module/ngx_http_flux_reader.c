@@ -15,7 +15,7 @@ static ngx_int_t ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader,
     ngx_str_t *cursor);
 static void ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader,
     ngx_uint_t on);
-static void ngx_http_flux_reader_retire(ngx_http_flux_reader_t *reader);
+static void ngx_http_flux_reader_retire(void *data);
 static void ngx_http_flux_reader_cleanup(void *data);
 static void ngx_http_flux_reader_write(ngx_http_request_t *r);
 static ngx_int_t ngx_http_flux_reader_push(ngx_http_flux_reader_t *reader);
@@ -40,12 +40,14 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
 {
     ngx_int_t                rc;
     ngx_pool_cleanup_t      *cln;
+    ngx_http_cleanup_t      *end;
     ngx_http_flux_reader_t  *reader;
 
     reader = ngx_pcalloc(r->pool, sizeof(ngx_http_flux_reader_t));
     cln = ngx_pool_cleanup_add(r->pool, 0);
+    end = ngx_http_cleanup_add(r, 0);
 
-    if (reader == NULL || cln == NULL) {
+    if (reader == NULL || cln == NULL || end == NULL) {
         ngx_http_flux_channel_release(channel);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -62,6 +64,8 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
 
     cln->handler = ngx_http_flux_reader_cleanup;
     cln->data = reader;
+    end->handler = ngx_http_flux_reader_retire;
+    end->data = reader;
 
     ngx_queue_insert_tail(&ngx_http_flux_hub.readers, &reader->all);
     ngx_http_flux_reader_seat(reader, 1);
@@ -155,13 +159,34 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
 /* It is sent nothing any more; the request may live on for a while. */
 
 static void
-ngx_http_flux_reader_retire(ngx_http_flux_reader_t *reader)
+ngx_http_flux_reader_retire(void *data)
 {
+    ngx_str_t                buf, *place;
+    ngx_http_flux_reader_t  *reader = data;
+
     if (reader->closing) {
         return;
     }
 
     reader->closing = 1;
+
+    /* for the access log */
+
+    place = NULL;
+
+    if (reader->front) {
+        place = ngx_http_flux_reader_place(reader, &buf);
+
+    } else if (reader->behind != NULL
+               && ngx_http_flux_behind_text(reader->behind, &buf) == NGX_OK)
+    {
+        place = &buf;
+    }
+
+    if (place != NULL && place->len) {
+        reader->last.data = ngx_pstrdup(reader->request->pool, place);
+        reader->last.len = reader->last.data ? place->len : 0;
+    }
 
     ngx_http_flux_reader_leave(reader);
     ngx_http_flux_reader_seat(reader, 0);
@@ -179,8 +204,6 @@ static void
 ngx_http_flux_reader_cleanup(void *data)
 {
     ngx_http_flux_reader_t  *reader = data;
-
-    ngx_http_flux_reader_retire(reader);
 
     if (reader->transport->cleanup != NULL) {
         reader->transport->cleanup(reader);

@@ -68,6 +68,7 @@ struct ngx_http_flux_reader_s {
 
     uint64_t                    ordinal;    /* has seen so far, when it joined */
     ngx_str_t                   joined;     /* cursor of that place */
+    ngx_str_t                   last;       /* where it was when it ended */
     ngx_uint_t                  serial;     /* of the channel's last frame */
     uint64_t                    counted;    /* slots of feeds it counts in */
     uint64_t                    messages;

@@ -1,6 +1,9 @@
-#include "ngx_http_flux_request.h"
+#include "ngx_http_flux_websocket.h"
 
 #include "core/flux_json.h"
+
+
+#define NGX_HTTP_FLUX_NOT_ACCEPTABLE  406    /* RFC 9110, 15.5.7 */
 
 
 /* How long a poll waits when it does not say, and at the most; in ms. */
@@ -359,7 +362,7 @@ ngx_http_flux_transport(ngx_http_request_t *r,
     }
 
     if (!(flcf->transports & bit)) {
-        return NGX_HTTP_NOT_ACCEPTABLE;
+        return NGX_HTTP_FLUX_NOT_ACCEPTABLE;
     }
 
     return bit == NGX_HTTP_FLUX_WEBSOCKET

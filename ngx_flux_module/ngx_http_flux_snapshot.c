@@ -175,7 +175,7 @@ static ngx_int_t
 ngx_http_flux_snapshot_room(ngx_http_flux_behind_t *behind,
     ngx_http_flux_frame_t *frame, ngx_http_flux_behind_room_t *room)
 {
-    size_t                     more;
+    size_t                     more = 0;
     ngx_int_t                  rc;
     ngx_http_flux_snapshot_t  *s = behind->snapshot;
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.http import request
-from harness.process import ROOT, alive, children, free_port, spawn, wait_for
+from harness.process import ROOT, alive, descendants, free_port, spawn, wait_for
 from harness.sse import Sse
 
 pytestmark = [
@@ -65,13 +65,7 @@ class Demo:
         return lines[0]
 
     def tree(self):
-        """Every process below make."""
-        found, todo = [], [self.make.pid]
-        while todo:
-            pid = todo.pop()
-            found.append(pid)
-            todo += children(pid)
-        return found
+        return descendants(self.make.pid)
 
     def close(self):
         if self.make.poll() is None:

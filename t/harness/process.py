@@ -129,11 +129,23 @@ def stop(process, sig=signal.SIGTERM, timeout=20):
 
 
 def children(pid):
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
+    """Pids of the children of all its threads."""
+    found = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in listed.read_text().split()]
+        except OSError:     # the thread is gone
+            pass
+    return found
+
+
+def descendants(pid):
+    """The process and all below it."""
+    found, todo = [], [pid]
+    while todo:
+        found.append(todo.pop())
+        todo += children(found[-1])
+    return found
 
 
 def cmdline(pid):

@@ -1,0 +1,102 @@
+/*
+ * flux-crypto: prices of coins into flux.crypto.ticker, the day's movers
+ * into flux.crypto.movers. What its files share.
+ */
+
+#ifndef FLUX_CRYPTO_H
+#define FLUX_CRYPTO_H
+
+#include "../common/flux_app.h"
+#include "../common/flux_decimal.h"
+#include "../common/flux_tree.h"
+#include "../common/flux_writer.h"
+
+#define FLUX_PRODUCT_SIZE  32
+#define FLUX_PRODUCTS_MAX  64
+
+typedef struct flux_crypto_s  flux_crypto_t;
+
+/* A ticker as providers tell it: their own texts, nothing computed. */
+typedef struct {
+    char  price[FLUX_DECIMAL_SIZE];
+    char  open[FLUX_DECIMAL_SIZE];      /* 24 hours ago */
+    char  high[FLUX_DECIMAL_SIZE];
+    char  low[FLUX_DECIMAL_SIZE];
+    char  volume[FLUX_DECIMAL_SIZE];    /* of 24 hours, in the base coin */
+    char  time[48];                     /* ISO 8601 */
+} flux_ticker_t;
+
+typedef struct {
+    char            id[FLUX_PRODUCT_SIZE];      /* BTC-USD */
+    const char     *name;                       /* Bitcoin */
+    flux_crypto_t  *crypto;
+
+    /* two replies of Coinbase's REST interface make one ticker */
+    flux_ticker_t   ticker;
+    flux_source_t   source;
+    int             has_price;
+    int             has_stats;
+
+    int             replayed;       /* the tape has it: not simulated */
+
+    /* the simulation, in units of 10^-scale */
+    int64_t         base;
+    int64_t         price;
+    int64_t         open;
+    int64_t         high;
+    int64_t         low;
+    int64_t         volume;
+    int             scale;
+} flux_product_t;
+
+struct flux_crypto_s {
+    flux_app_t        app;
+
+    flux_list_t       ids;
+    const char       *coinbase_url;
+    int64_t           coinbase_rate;
+    int64_t           interval;
+    int64_t           stats_interval;
+
+    flux_product_t    products[FLUX_PRODUCTS_MAX];
+    size_t            count;
+    size_t            next;         /* of the simulation */
+    flux_fetcher_t   *coinbase;
+};
+
+extern const flux_topic_t      flux_topic_ticker;
+extern const flux_provider_t   flux_coinbase;
+
+/* NULL if it is not one of ours. */
+flux_product_t *flux_crypto_product(flux_crypto_t *crypto, const char *id);
+
+/*
+ * Checks a ticker (prices above zero, the rest not below, a time) and
+ * publishes it. FLUX_INVALID: nothing was published.
+ */
+flux_rc_t flux_crypto_publish(flux_crypto_t *crypto, flux_product_t *product,
+    const flux_ticker_t *ticker, const char *provider, flux_source_t source);
+
+/* coinbase.c */
+flux_rc_t flux_coinbase_start(flux_crypto_t *crypto);
+
+/* Coinbase's ticker message of the WebSocket feed, also on tapes. */
+flux_verdict_t flux_coinbase_message(flux_crypto_t *crypto, const char *text,
+    size_t len, flux_source_t source, const char **why);
+
+/* coins.c: a name and a plausible price for the simulation */
+typedef struct {
+    const char  *code;
+    const char  *name;
+    int64_t      base;
+    int          scale;
+} flux_coin_t;
+
+const flux_coin_t *flux_coin_find(const char *product);
+
+/* simulated.c */
+void flux_crypto_simulate_init(flux_product_t *product,
+    flux_random_t *random);
+void flux_crypto_simulate(void *arg);
+
+#endif /* FLUX_CRYPTO_H */
