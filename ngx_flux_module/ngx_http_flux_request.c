@@ -428,7 +428,7 @@ ngx_int_t
 ngx_http_flux_address(ngx_pool_t *pool, ngx_http_flux_main_conf_t *fmcf,
     ngx_str_t *text, ngx_http_flux_address_t *address, ngx_str_t *room)
 {
-    size_t   i, len;
+    size_t   len;
     u_char  *slash, *p;
 
     slash = ngx_strlchr(text->data, text->data + text->len, '/');
@@ -452,16 +452,9 @@ ngx_http_flux_address(ngx_pool_t *pool, ngx_http_flux_main_conf_t *fmcf,
     room->len = text->data + text->len - room->data;
 
     if (address->feed->room_rule == NGX_HTTP_FLUX_ROOM_NONE
-        || room->len == 0 || room->len > NGX_HTTP_FLUX_ROOM_MAX
-        || !flux_utf8_valid(room->data, room->len))
+        || !ngx_http_flux_valid_room(room))
     {
         return NGX_DECLINED;
-    }
-
-    for (i = 0; i < room->len; i++) {
-        if (room->data[i] < 0x20 || room->data[i] == 0x7f) {
-            return NGX_DECLINED;
-        }
     }
 
     address->text.len = len + 1 + flux_json_escaped_size(room->data, room->len);
