@@ -155,12 +155,6 @@ ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed, ngx_uint_t how,
             continue;
         }
 
-        /* nobody knows yet where it begins: a cursor cannot name it */
-
-        if (partition->start < 0) {
-            continue;
-        }
-
         if (places == NULL) {
             n++;
             continue;
