@@ -65,6 +65,8 @@ ngx_http_flux_room_get(ngx_http_flux_address_t *address)
 
     room->feed = address->feed;
     room->node = FLUX_NONE;
+    room->partition = FLUX_NONE;
+    room->ts = INT64_MIN;
     room->readers = 1;
     ngx_queue_init(&room->links);
 
@@ -107,6 +109,12 @@ ngx_http_flux_room_bind(ngx_http_flux_room_t *room)
 
     if (room->node == node) {
         return;
+    }
+
+    if (node != FLUX_NONE) {
+        room->ts = flux_log_room(&hub->zone->log, node)->ts;
+        room->partition = flux_log_named(&hub->zone->log, node)->partition;
+        ngx_http_flux_state_look(room);
     }
 
     if (room->node != FLUX_NONE) {

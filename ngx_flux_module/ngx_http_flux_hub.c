@@ -10,11 +10,15 @@
 #define NGX_HTTP_FLUX_SCAN_BYTES    (1024 * 1024)
 #define NGX_HTTP_FLUX_TURN_SENDS    512
 
+/* How often rooms are looked at that may have become stale, in ms. */
+#define NGX_HTTP_FLUX_SECOND        500
+
 /* How often readers that wait for the log look again. */
 #define NGX_HTTP_FLUX_RETRY         50
 
 
 static ngx_int_t ngx_http_flux_hub_start(void);
+static void ngx_http_flux_hub_second(ngx_event_t *ev);
 static void ngx_http_flux_hub_turn(ngx_event_t *ev);
 static void ngx_http_flux_hub_retry(ngx_event_t *ev);
 static void ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position);
@@ -78,7 +82,33 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     hub->retry.log = cycle->log;
     hub->retry.cancelable = 1;
 
+    hub->second.handler = ngx_http_flux_hub_second;
+    hub->second.log = cycle->log;
+    hub->second.cancelable = 1;
+    ngx_add_timer(&hub->second, NGX_HTTP_FLUX_SECOND);
+
     return ngx_http_flux_hub_start();
+}
+
+
+/* Rooms become stale by nothing happening. */
+
+static void
+ngx_http_flux_hub_second(ngx_event_t *ev)
+{
+    ngx_uint_t              i;
+    ngx_http_flux_hub_t    *hub = &ngx_http_flux_hub;
+    ngx_http_flux_feed_t  **feeds = hub->fmcf->feeds.elts;
+
+    for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
+        if (feeds[i]->stale) {
+            hub->state_soon = 1;
+            ngx_http_flux_hub_post();
+            break;
+        }
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_FLUX_SECOND);
 }
 
 
@@ -95,6 +125,7 @@ ngx_http_flux_hub_exit(void)
     for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
         ngx_free(hub->positions[i].ids);
         ngx_free(hub->positions[i].places);
+        ngx_free(hub->positions[i].down);
     }
 
     free(hub->by_node);
@@ -265,6 +296,15 @@ ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position)
         return;
     }
 
+    if (entry->kind == FLUX_ENTRY_RECORD) {
+        room->ts = ngx_max(room->ts, entry->ts);
+        room->partition = entry->partition;
+
+        if (room->state != NGX_HTTP_FLUX_LIVE) {
+            hub->state_soon = 1;
+        }
+    }
+
     for (q = ngx_queue_head(&room->links);
          q != ngx_queue_sentinel(&room->links);
          q = ngx_queue_next(q))
@@ -355,6 +395,7 @@ ngx_http_flux_hub_status(flux_entry_t *entry)
     }
 
     hub->retry_soon = 1;
+    hub->state_soon = 1;
 }
 
 
@@ -494,6 +535,16 @@ ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position)
 void
 ngx_http_flux_hub_wake(ngx_event_t *ev)
 {
+    ngx_connection_t  *c = ev->data;
+
+    if (c->close && ngx_http_flux_hub.fmcf != NULL) {
+        /* as all idle connections are: the worker is asked to end */
+        c->close = 0;
+        c->idle = 0;
+        ngx_http_flux_drain();
+        return;
+    }
+
     if (ngx_http_flux_hub.fmcf != NULL) {
         ngx_http_flux_hub_turn(&ngx_http_flux_hub.turn);
     }
@@ -533,6 +584,16 @@ ngx_http_flux_hub_turn(ngx_event_t *ev)
             ngx_http_flux_hub_post();
             return;
         }
+    }
+
+    if (hub->state_soon) {
+        hub->state_soon = 0;
+        ngx_http_flux_state_update();
+    }
+
+    if (hub->telling && ngx_http_flux_state_tell(&budget) == NGX_AGAIN) {
+        ngx_http_flux_hub_post();
+        return;
     }
 
     if (hub->retry_soon) {

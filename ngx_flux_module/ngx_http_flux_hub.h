@@ -22,6 +22,13 @@ typedef struct ngx_http_flux_channel_s  ngx_http_flux_channel_t;
 
 /* A room with readers in this worker. */
 
+typedef enum {
+    NGX_HTTP_FLUX_LIVE = 0,
+    NGX_HTTP_FLUX_STALE,
+    NGX_HTTP_FLUX_DOWN
+} ngx_http_flux_state_t;
+
+
 typedef struct {
     ngx_str_node_t             sn;          /* by address, escaped */
     ngx_http_flux_feed_t      *feed;
@@ -29,6 +36,11 @@ typedef struct {
     uint32_t                   hash;        /* of the address, in cursors */
     ngx_queue_t                links;       /* to the channels it is in */
     ngx_uint_t                 readers;
+    uint32_t                   partition;   /* of its last entry */
+    int64_t                    ts;          /* of its newest record */
+    int64_t                    since;       /* of its state; Unix ms */
+    ngx_uint_t                 version;     /* of the hub, when it changed */
+    ngx_http_flux_state_t      state;
 } ngx_http_flux_room_t;
 
 
@@ -85,6 +97,9 @@ typedef struct {
     ngx_uint_t                 n, size;
     uint32_t                  *ids;         /* by fingerprint and number */
     flux_cursor_place_t       *places;
+    int64_t                   *down;        /* since when, by place; 0: up */
+    int64_t                    all_down;    /* cluster or topics; 0: up */
+    int64_t                    ready_since; /* 0: it is not */
     int64_t                    expired;     /* all that expired up to here */
 } ngx_http_flux_positions_t;
 
@@ -112,6 +127,8 @@ typedef struct {
     ngx_queue_t                waiting;     /* readers that the log may help */
     ngx_event_t                turn;        /* posted: there is work left */
     ngx_event_t                retry;       /* for those who wait */
+    ngx_event_t                second;      /* rooms may have become stale */
+    ngx_uint_t                 version;     /* grows as states change */
     ngx_queue_t                readers;     /* all of this worker */
     u_char                    *scratch;     /* the last cursor made */
     size_t                     scratch_size;
@@ -119,6 +136,9 @@ typedef struct {
     unsigned                   behind:1;    /* the log has more */
     unsigned                   locked:1;    /* this worker has the lock */
     unsigned                   retry_soon:1;
+    unsigned                   state_soon:1;   /* a state may have changed */
+    unsigned                   telling:1;      /* states to readers */
+    unsigned                   draining:1;     /* the worker is to end */
 } ngx_http_flux_hub_t;
 
 
@@ -156,6 +176,31 @@ void ngx_http_flux_hub_wait(ngx_http_flux_reader_t *reader);
 
 ngx_int_t ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed,
     ngx_uint_t how, uint64_t since);
+
+
+/* --- ngx_http_flux_state.c --- */
+
+/* Looks at all rooms and has their readers told of what changed. */
+void ngx_http_flux_state_update(void);
+
+/* Goes on telling: NGX_AGAIN when there is more to do. */
+ngx_int_t ngx_http_flux_state_tell(ngx_uint_t *budget);
+
+/* The room's state now, without telling anyone. */
+void ngx_http_flux_state_look(ngx_http_flux_room_t *room);
+
+/* {"type":"status",…} of a room; returns the text's end. */
+#define NGX_HTTP_FLUX_STATE_LEN  (NGX_INT64_LEN + 64)
+u_char *ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room);
+
+/* Tells a reader of those of its rooms that are not live. */
+void ngx_http_flux_state_greet(ngx_http_flux_reader_t *reader);
+
+
+/* --- ngx_http_flux_drain.c --- */
+
+/* Lets all readers go, spread over flux_drain; later ones, too. */
+void ngx_http_flux_drain(void);
 
 
 /* --- ngx_http_flux_channel.c --- */

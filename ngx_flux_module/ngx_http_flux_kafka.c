@@ -20,6 +20,8 @@ typedef struct {
     ngx_event_t                 expire;
     ngx_event_t                 fenced;
     uint32_t                    node;
+    int64_t                     sweep;      /* when it began, Unix ms */
+    ngx_uint_t                  swept;      /* keys went in it */
     ngx_uint_t                  cleanup;
 } ngx_http_flux_kafka_t;
 
@@ -279,16 +281,13 @@ ngx_http_flux_kafka_lock(ngx_http_flux_consumer_t *consumer)
 void
 ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer)
 {
-    int64_t      now;
     uint32_t     slot;
     flux_log_t  *log = &consumer->zone->log;
 
     if (consumer->changed) {
-        now = ngx_http_flux_kafka_now();
-
         for (slot = 0; slot < FLUX_LOG_FEEDS; slot++) {
             if (consumer->changed & (UINT64_C(1) << slot)) {
-                flux_log_note(log, slot, now);
+                flux_log_note(log, slot);
             }
         }
 
@@ -353,9 +352,31 @@ ngx_http_flux_kafka_expire(ngx_event_t *ev)
     head = flux_log_head(&zone->log);
     budget = zone->log.header->used / NGX_HTTP_FLUX_EXPIRE_PARTS + 1;
 
+    if (kafka->node == 0) {
+        kafka->sweep = now;
+    }
+
     flux_log_begin(&zone->log);
     flux_log_expire(&zone->log, before, expire, &kafka->node,
                     ngx_min(budget, NGX_HTTP_FLUX_EXPIRE_BUDGET));
+
+    if (flux_log_head(&zone->log) != head) {
+        kafka->swept = 1;
+    }
+
+    if (kafka->node == 0 && kafka->swept) {
+
+        /* the whole index was seen: cursors may say so */
+
+        kafka->swept = 0;
+
+        for (i = 0; i < FLUX_LOG_FEEDS; i++) {
+            if (expire[i]) {
+                flux_log_expired(&zone->log, i, kafka->sweep);
+            }
+        }
+    }
+
     flux_log_end(&zone->log);
 
     head = flux_log_head(&zone->log) - head;

@@ -202,6 +202,7 @@ ngx_http_flux_kafka_check_feed(ngx_http_flux_consumer_t *consumer,
     }
 
     state->ready = 1;
+    state->ready_since = ngx_http_flux_kafka_now();
     consumer->changed |= UINT64_C(1) << feed->slot;
 }
 

@@ -8,6 +8,8 @@ static ngx_int_t ngx_http_flux_poll_send(ngx_http_flux_reader_t *reader,
 static ngx_int_t ngx_http_flux_poll_heartbeat(ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_poll_answer(ngx_http_flux_reader_t *reader,
     ngx_str_t *messages);
+static ngx_int_t ngx_http_flux_poll_tell(ngx_http_flux_reader_t *reader,
+    ngx_str_t *messages);
 static void ngx_http_flux_poll_end(ngx_http_flux_reader_t *reader,
     ngx_http_flux_end_t why, ngx_msec_t retry);
 
@@ -21,6 +23,7 @@ ngx_http_flux_transport_t  ngx_http_flux_poll = {
     ngx_http_flux_poll_send,
     ngx_http_flux_poll_heartbeat,
     ngx_http_flux_poll_end,
+    ngx_http_flux_poll_tell,
     NULL,
     ngx_http_test_reading
 };
@@ -161,4 +164,17 @@ ngx_http_flux_poll_end(ngx_http_flux_reader_t *reader,
     message.len = ngx_http_flux_end_message(buf, why, retry) - buf;
 
     (void) ngx_http_flux_poll_answer(reader, &message);
+}
+
+
+/* One who waits is answered: it has no other message to be told with. */
+
+static ngx_int_t
+ngx_http_flux_poll_tell(ngx_http_flux_reader_t *reader, ngx_str_t *messages)
+{
+    if (!reader->front && !reader->waiting) {
+        return NGX_OK;
+    }
+
+    return ngx_http_flux_poll_answer(reader, messages);
 }

@@ -4,6 +4,9 @@
 static ngx_uint_t ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed,
     ngx_uint_t how, uint64_t since, flux_cursor_place_t *places,
     uint32_t *ids);
+static int64_t ngx_http_flux_positions_down(uint32_t id);
+static void ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
+    ngx_http_flux_positions_t *positions);
 static void ngx_http_flux_positions_sort(flux_cursor_place_t *places,
     uint32_t *ids, ngx_uint_t n);
 
@@ -12,6 +15,7 @@ ngx_int_t
 ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed, ngx_uint_t how,
     uint64_t since)
 {
+    int64_t                    *down;
     uint32_t                   *ids;
     ngx_int_t                   rc;
     ngx_uint_t                  i, n, locked;
@@ -27,7 +31,9 @@ ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed, ngx_uint_t how,
     ids = ngx_alloc((n + 1) * sizeof(uint32_t), hub->log);
     places = ngx_alloc((n + 1) * sizeof(flux_cursor_place_t), hub->log);
 
-    if (ids != NULL && places != NULL) {
+    down = ngx_alloc((n + 1) * sizeof(int64_t), hub->log);
+
+    if (ids != NULL && places != NULL && down != NULL) {
 
         (void) ngx_http_flux_positions_collect(feed, how, since, places, ids);
 
@@ -39,10 +45,15 @@ ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed, ngx_uint_t how,
 
         for (i = 0; i < n; i++) {
             hub->place_of[ids[i]] = i;
+            down[i] = ngx_http_flux_positions_down(ids[i]);
         }
+
+        ngx_http_flux_positions_feed(feed, positions);
 
         ngx_free(positions->ids);
         ngx_free(positions->places);
+        ngx_free(positions->down);
+        positions->down = down;
         positions->ids = ids;
         positions->places = places;
         positions->n = n;
@@ -51,11 +62,70 @@ ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed, ngx_uint_t how,
     } else {
         ngx_free(ids);
         ngx_free(places);
+        ngx_free(down);
     }
 
     ngx_http_flux_hub_unlock(locked);
 
     return rc;
+}
+
+
+/* Since when a partition cannot be read, 0: it can. */
+
+static int64_t
+ngx_http_flux_positions_down(uint32_t id)
+{
+    flux_partition_t  *partition;
+
+    partition = &ngx_http_flux_hub.zone->log.partitions[id];
+
+    return partition->down ? ngx_max(partition->down_since, 1) : 0;
+}
+
+
+/* What holds for the feed as a whole. */
+
+static void
+ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
+    ngx_http_flux_positions_t *positions)
+{
+    uint32_t              id;
+    int64_t               since = 0;
+    flux_log_t           *log = &ngx_http_flux_hub.zone->log;
+    ngx_uint_t            up = 0;
+    flux_partition_t     *partition;
+
+    positions->all_down = 0;
+
+    if (feed->slot == FLUX_NONE) {
+        return;
+    }
+
+    positions->ready_since = log->header->feeds[feed->slot].ready
+                             ? log->header->feeds[feed->slot].ready_since : 0;
+    positions->expired = ngx_max(positions->expired,
+                                 log->header->feeds[feed->slot].expired);
+
+    for (id = 0; id < log->header->npartitions; id++) {
+
+        partition = &log->partitions[id];
+
+        if (partition->feed != feed->slot) {
+            continue;
+        }
+
+        if (!partition->down) {
+            up++;
+
+        } else if (since == 0 || partition->down_since < since) {
+            since = partition->down_since;
+        }
+    }
+
+    if (up == 0 && since) {
+        positions->all_down = since;
+    }
 }
 
 
@@ -80,7 +150,8 @@ ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed, ngx_uint_t how,
 
         partition = &log->partitions[id];
 
-        if (partition->feed != feed->slot) {
+        if (partition->feed != feed->slot || partition->start < 0) {
+            /* another feed's, or not placed yet: nobody has a place in it */
             continue;
         }
 

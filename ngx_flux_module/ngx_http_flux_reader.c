@@ -57,6 +57,8 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
     reader->channel = channel;
     reader->deadline = wait ? ngx_current_msec + wait : 0;
     reader->written = ngx_current_msec;
+    reader->version = ngx_http_flux_hub.version;
+    reader->resumed = cursor->len != 0;
 
     reader->timer.handler = ngx_http_flux_reader_timer;
     reader->timer.data = reader;
@@ -80,6 +82,10 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
     r->main->count++;
     r->write_event_handler = ngx_http_flux_reader_write;
     r->read_event_handler = transport->read;
+
+    if (ngx_http_flux_hub.draining) {
+        ngx_http_flux_drain();
+    }
 
     ngx_http_flux_reader_arm(reader);
     ngx_http_flux_reader_catch_up(reader);
@@ -120,7 +126,7 @@ ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
 }
 
 
-/* Counts the reader in the zone, for each of its feeds. */
+/* Counts the reader in the zone, and for each of its feeds. */
 
 static void
 ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
@@ -141,6 +147,8 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
             }
         }
     }
+
+    seat->connected[reader->transport->index] += on ? 1 : -1;
 
     for (i = 0; i < FLUX_LOG_FEEDS; i++) {
         if (reader->counted & (UINT64_C(1) << i)) {
@@ -486,6 +494,11 @@ ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
             ngx_http_flux_behind_destroy(reader->behind);
             reader->behind = NULL;
             ngx_http_flux_channel_join(reader->channel, reader, ordinal);
+
+            if (reader->resumed) {
+                reader->resumed = 0;
+                ngx_http_flux_state_greet(reader);
+            }
         }
 
         sent = NGX_OK;
@@ -495,7 +508,12 @@ ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
             ngx_http_flux_frame_release(frame);
         }
 
-        if (sent != NGX_OK || rc == NGX_OK) {
+        if (rc == NGX_OK && sent == NGX_OK) {
+            (void) ngx_http_flux_reader_push(reader);
+            return;
+        }
+
+        if (sent != NGX_OK) {
             return;
         }
 

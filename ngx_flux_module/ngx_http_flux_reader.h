@@ -45,6 +45,9 @@ typedef struct {
     void       (*end)(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
                       ngx_msec_t retry);
 
+    /* has messages go out, now or with what is being sent */
+    ngx_int_t  (*tell)(ngx_http_flux_reader_t *reader, ngx_str_t *messages);
+
     /* frees what the context holds outside of the request's pool; or NULL */
     void       (*cleanup)(ngx_http_flux_reader_t *reader);
 
@@ -72,6 +75,7 @@ struct ngx_http_flux_reader_s {
     ngx_uint_t                  serial;     /* of the channel's last frame */
     uint64_t                    counted;    /* slots of feeds it counts in */
     uint64_t                    messages;
+    ngx_uint_t                  version;    /* states it knows; of the hub */
 
     ngx_msec_t                  written;    /* when bytes last went */
     ngx_msec_t                  deadline;   /* of a poll; 0: none */
@@ -85,6 +89,7 @@ struct ngx_http_flux_reader_s {
     unsigned                    started:1;  /* `out` was tried to be sent */
     unsigned                    closing:1;  /* nothing is sent any more */
     unsigned                    paced:1;    /* waits for its pace */
+    unsigned                    resumed:1;  /* came with a cursor */
 };
 
 

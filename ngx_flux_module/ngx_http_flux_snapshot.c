@@ -33,6 +33,8 @@ static uint32_t ngx_http_flux_snapshot_first(ngx_http_flux_snapshot_t *s,
     ngx_http_flux_behind_room_t *room);
 static ngx_uint_t ngx_http_flux_snapshot_key(ngx_http_flux_behind_t *behind,
     ngx_http_flux_frame_t *frame, uint32_t node, ngx_uint_t items);
+static ngx_int_t ngx_http_flux_snapshot_state(ngx_http_flux_frame_t *frame,
+    ngx_http_flux_room_t *room);
 static void ngx_http_flux_snapshot_reset(ngx_http_flux_frame_t *frame,
     ngx_http_flux_behind_room_t *room);
 static void ngx_http_flux_snapshot_open(ngx_http_flux_behind_t *behind,
@@ -207,6 +209,37 @@ ngx_http_flux_snapshot_room(ngx_http_flux_behind_t *behind,
 
     s->opened = 0;
     s->key = FLUX_NONE;
+
+    return ngx_http_flux_snapshot_state(frame, room->room);
+}
+
+
+/* A newcomer is told of a room that is not live. */
+
+static ngx_int_t
+ngx_http_flux_snapshot_state(ngx_http_flux_frame_t *frame,
+    ngx_http_flux_room_t *room)
+{
+    u_char  *p, *end;
+    size_t   len = room->sn.str.len + NGX_HTTP_FLUX_STATE_LEN;
+
+    ngx_http_flux_state_look(room);
+
+    if (room->state == NGX_HTTP_FLUX_LIVE) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_flux_frame_open(frame) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_http_flux_text_extend(&frame->json, len, frame->log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    end = ngx_http_flux_state_message(p, room);
+    frame->json.len -= len - (end - p);
 
     return NGX_OK;
 }

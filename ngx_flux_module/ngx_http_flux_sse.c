@@ -21,6 +21,7 @@ ngx_http_flux_transport_t  ngx_http_flux_sse = {
     ngx_http_flux_sse_send,
     ngx_http_flux_sse_heartbeat,
     ngx_http_flux_sse_end,
+    ngx_http_flux_reader_tell,
     NULL,
     ngx_http_test_reading
 };

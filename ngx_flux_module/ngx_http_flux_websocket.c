@@ -36,6 +36,7 @@ ngx_http_flux_transport_t  ngx_http_flux_websocket = {
     ngx_http_flux_send,
     ngx_http_flux_ws_heartbeat,
     ngx_http_flux_ws_end,
+    ngx_http_flux_reader_tell,
     ngx_http_flux_ws_cleanup,
     ngx_http_flux_ws_read
 };

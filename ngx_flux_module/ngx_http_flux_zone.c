@@ -94,6 +94,8 @@ ngx_http_flux_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    zone->cycle = ++zone->shared->cycles;
+
     return ngx_http_flux_zone_make_wake(zone, old, log);
 }
 
@@ -293,6 +295,9 @@ ngx_http_flux_zone_listen(ngx_cycle_t *cycle, ngx_http_flux_zone_t *zone,
     c->read->channel = 1;
     c->write->channel = 1;
 
+    /* nginx tells idle connections when it wants to end */
+    c->idle = 1;
+
     zone->wake_connection = c;
 
     /* never read: each write is an edge */
@@ -483,7 +488,7 @@ ngx_http_flux_zone_sync_feeds(ngx_http_flux_main_conf_t *fmcf)
     for (i = 0; i < fmcf->feeds.nelts; i++) {
         feeds[i]->slot = flux_log_feed(log, feeds[i]->signature,
                                        (uint32_t) feeds[i]->retain);
-        flux_log_note(log, feeds[i]->slot, 0);
+        flux_log_note(log, feeds[i]->slot);
     }
 
     flux_log_end(log);

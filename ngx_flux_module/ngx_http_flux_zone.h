@@ -39,6 +39,7 @@ typedef struct {
     uint64_t           size;
 
     /* the lease, under the lock */
+    ngx_atomic_t       cycles;          /* configurations read so far */
     ngx_atomic_t       generation;      /* the last one given out */
     ngx_atomic_t       writer;          /* generation of the writer, 0: none */
     ngx_pid_t          writer_pid;
@@ -63,6 +64,7 @@ struct ngx_http_flux_zone_s {
     ngx_http_flux_shared_t  *shared;
     flux_log_t               log;
     int                      wake;          /* eventfd of all workers */
+    ngx_atomic_uint_t        cycle;         /* the configuration's number */
 
     /* of this worker */
     ngx_atomic_uint_t        generation;

@@ -751,8 +751,16 @@ flux_log_signal(flux_log_t *log, flux_entry_kind_t kind, uint32_t feed,
 
 
 void
-flux_log_note(flux_log_t *log, uint32_t feed, int64_t ts)
+flux_log_note(flux_log_t *log, uint32_t feed)
 {
+    flux_log_signal(log, FLUX_ENTRY_STATUS, feed, 0);
+}
+
+
+void
+flux_log_expired(flux_log_t *log, uint32_t feed, int64_t ts)
+{
+    log->header->feeds[feed].expired = ts;
     flux_log_signal(log, FLUX_ENTRY_STATUS, feed, ts);
 }
 

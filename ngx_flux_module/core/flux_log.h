@@ -89,6 +89,8 @@ typedef struct {
     uint64_t          dropped;          /* entries that left the ring */
     uint32_t          retain;
     uint32_t          ready;            /* each partition reached its end */
+    int64_t           ready_since;      /* Unix ms */
+    int64_t           expired;          /* keys that did by then are gone */
     uint32_t          rooms;
     uint32_t          keys;
     _Atomic uint64_t  records, bytes, evicted;
@@ -345,7 +347,10 @@ void flux_log_skip(flux_log_t *log, uint32_t feed, uint32_t partition,
     int64_t offset, flux_skip_t reason);
 
 /* Appends an entry without message: something in the feed's state changed. */
-void flux_log_note(flux_log_t *log, uint32_t feed, int64_t ts);
+void flux_log_note(flux_log_t *log, uint32_t feed);
+
+/* The same, when all keys that expired up to `ts` (Unix ms) are out. */
+void flux_log_expired(flux_log_t *log, uint32_t feed, int64_t ts);
 
 /*
  * Looks at up to `budget` nodes from *node on (0 at first; it wraps) and lets

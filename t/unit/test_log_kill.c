@@ -205,7 +205,7 @@ writer_batch(model_writer_t *w, uint32_t *state)
         model_writer_give_up(w);
 
     } else if (dice % 16 == 2) {
-        flux_log_note(&w->log, w->feed[dice / 16 % MODEL_FEEDS], 1);
+        flux_log_note(&w->log, w->feed[dice / 16 % MODEL_FEEDS]);
     }
 
     flux_log_end(&w->log);

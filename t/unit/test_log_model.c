@@ -300,7 +300,7 @@ batch(run_t *run, uint32_t *state)
         model_writer_give_up(w);
 
     } else if (dice % 16 == 2) {
-        flux_log_note(&w->log, w->feed[dice / 16 % MODEL_FEEDS], 1);
+        flux_log_note(&w->log, w->feed[dice / 16 % MODEL_FEEDS]);
 
     } else if (dice % 16 == 3) {
         read_on(run);
