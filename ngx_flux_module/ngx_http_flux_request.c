@@ -285,13 +285,17 @@ ngx_http_flux_method(ngx_http_request_t *r)
 
 /* --- origin ---------------------------------------------------------------- */
 
-/* RFC 6454: scheme "://" host [":" port]; Host has the two latter. */
+/*
+ * RFC 6454: scheme "://" host [":" port]; Host has the two latter, and some
+ * clients write a port there that is the scheme's own.
+ */
 
 static ngx_uint_t
 ngx_http_flux_same_origin(ngx_http_request_t *r, ngx_str_t *origin)
 {
+    size_t      len;
     u_char     *host;
-    ngx_str_t   rest;
+    ngx_str_t   rest, *named;
 
     host = ngx_strnstr(origin->data, "://", origin->len);
 
@@ -299,13 +303,28 @@ ngx_http_flux_same_origin(ngx_http_request_t *r, ngx_str_t *origin)
         return 0;
     }
 
+    named = &r->headers_in.host->value;
+    len = named->len;
+
     rest.data = host + 3;
     rest.len = origin->data + origin->len - rest.data;
 
-    return rest.len == r->headers_in.host->value.len
-           && ngx_strncasecmp(rest.data, r->headers_in.host->value.data,
-                              rest.len)
-              == 0;
+    if (len == rest.len + 3
+        && ngx_strncmp(named->data + rest.len, ":80", 3) == 0
+        && ngx_strncasecmp(origin->data, (u_char *) "http:", 5) == 0)
+    {
+        len -= 3;
+    }
+
+    if (len == rest.len + 4
+        && ngx_strncmp(named->data + rest.len, ":443", 4) == 0
+        && ngx_strncasecmp(origin->data, (u_char *) "https:", 6) == 0)
+    {
+        len -= 4;
+    }
+
+    return rest.len == len
+           && ngx_strncasecmp(rest.data, named->data, len) == 0;
 }
 
 
@@ -566,7 +585,9 @@ ngx_http_flux_allowed(ngx_http_flux_loc_conf_t *flcf,
         }
 
         if (pattern[i].room.len == room->len
-            && ngx_memcmp(pattern[i].room.data, room->data, room->len) == 0)
+            && (room->len == 0
+                || ngx_memcmp(pattern[i].room.data, room->data, room->len)
+                   == 0))
         {
             return 1;
         }
