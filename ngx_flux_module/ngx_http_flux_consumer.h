@@ -55,6 +55,7 @@ struct ngx_http_flux_topic_s {
     rd_kafka_topic_t          *handle;
     ngx_array_t                feeds;       /* of ngx_http_flux_feed_t * */
     ngx_array_t                sources;     /* of ngx_http_flux_source_t * */
+    ngx_msec_t                 shrunk;      /* since when, or 0 */
     unsigned                   exists:1;    /* at the last look */
     unsigned                   missing:1;   /* likewise, surely not */
     unsigned                   young:1;     /* it came while we looked on */
@@ -267,6 +268,9 @@ ngx_http_flux_question_t *ngx_http_flux_kafka_ask_offsets(
     ngx_http_flux_consumer_t *consumer);
 void ngx_http_flux_kafka_offsets(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_question_t *question);
+
+/* Holding the lock: the topic is another one, its feeds read it anew. */
+void ngx_http_flux_kafka_reset_topic(ngx_http_flux_topic_t *topic);
 
 /* The record at the last offset is another one. */
 void ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic);

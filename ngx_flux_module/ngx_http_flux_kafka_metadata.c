@@ -13,6 +13,9 @@
 #define NGX_HTTP_FLUX_LOOK_FIRST  100
 #define NGX_HTTP_FLUX_LOOK_LAST   1000
 
+/* ms that a topic may seem to have lost partitions */
+#define NGX_HTTP_FLUX_SHRINK_PATIENCE  5000
+
 /* without an answer for so long (ms) a cluster is down */
 #define NGX_HTTP_FLUX_LOOK_PATIENCE  5000
 
@@ -28,6 +31,8 @@ static void ngx_http_flux_metadata_cluster(
     ngx_http_flux_consumer_t *consumer, ngx_http_flux_question_t *question);
 static void ngx_http_flux_metadata_topic(ngx_http_flux_topic_t *topic,
     const rd_kafka_metadata_topic_t *metadata);
+static void ngx_http_flux_metadata_shrink(ngx_http_flux_topic_t *topic,
+    uint32_t count);
 static void ngx_http_flux_metadata_source(ngx_http_flux_source_t *source,
     const rd_kafka_metadata_partition_t *metadata);
 static void ngx_http_flux_metadata_missing(ngx_http_flux_topic_t *topic,
@@ -290,7 +295,7 @@ ngx_http_flux_consumer_calm(ngx_http_flux_consumer_t *consumer)
 
     for (i = 0; i < consumer->topics.nelts; i++) {
 
-        if (!topics[i]->exists) {
+        if (!topics[i]->exists || topics[i]->shrunk) {
             return 0;
         }
 
@@ -456,6 +461,8 @@ ngx_http_flux_metadata_topic(ngx_http_flux_topic_t *topic,
         }
     }
 
+    ngx_http_flux_metadata_shrink(topic, (uint32_t) metadata->partition_cnt);
+
     for (i = 0; i < topic->sources.nelts; i++) {
         ngx_http_flux_source_enter(ngx_http_flux_sources(topic)[i]);
         ngx_http_flux_sources(topic)[i]->leader = 0;
@@ -474,6 +481,74 @@ ngx_http_flux_metadata_topic(ngx_http_flux_topic_t *topic,
                 ngx_http_flux_sources(topic)[metadata->partitions[n].id],
                 &metadata->partitions[n]);
         }
+    }
+}
+
+
+/*
+ * Kafka only ever adds partitions, so a topic with fewer of them is another
+ * one; unless the broker that was asked has not heard of the new ones yet.
+ */
+
+static void
+ngx_http_flux_metadata_shrink(ngx_http_flux_topic_t *topic, uint32_t count)
+{
+    uint32_t                n;
+    ngx_uint_t              i, read;
+    flux_log_t             *log = &topic->consumer->zone->log;
+    flux_partition_t       *p;
+    ngx_http_flux_feed_t  **feeds = topic->feeds.elts;
+
+    read = 0;
+
+    for (i = 0; i < topic->feeds.nelts; i++) {
+        for (n = 0; n < log->header->npartitions; n++) {
+            p = &log->partitions[n];
+
+            if (p->feed == feeds[i]->slot && p->topic == topic->hash
+                && p->number >= count && p->start >= 0)
+            {
+                read = 1;
+            }
+        }
+    }
+
+    if (!read) {
+        topic->shrunk = 0;
+
+    } else if (topic->shrunk == 0) {
+        topic->shrunk = ngx_max(ngx_current_msec, 1);
+
+    } else if (ngx_current_msec - topic->shrunk
+               >= NGX_HTTP_FLUX_SHRINK_PATIENCE)
+    {
+        topic->shrunk = 0;
+        ngx_http_flux_kafka_reset_topic(topic);
+    }
+
+    for (i = 0; i < topic->feeds.nelts; i++) {
+        for (n = 0; n < log->header->npartitions; n++) {
+            p = &log->partitions[n];
+
+            if (p->feed == feeds[i]->slot && p->topic == topic->hash
+                && p->number >= count && p->start < 0)
+            {
+                p->feed = FLUX_NONE;
+                topic->consumer->changed |= UINT64_C(1) << feeds[i]->slot;
+            }
+        }
+    }
+
+    if (topic->shrunk) {
+        return;
+    }
+
+    while (topic->sources.nelts > count) {
+        ngx_http_flux_sources(topic)[--topic->sources.nelts]->leader = 0;
+    }
+
+    for (i = 0; i < topic->feeds.nelts; i++) {
+        ngx_http_flux_kafka_check_feed(topic->consumer, feeds[i]);
     }
 }
 

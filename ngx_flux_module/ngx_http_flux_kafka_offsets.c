@@ -20,7 +20,6 @@ static int64_t ngx_http_flux_position_place(ngx_http_flux_source_t *source,
 static int64_t ngx_http_flux_position_first(ngx_http_flux_source_t *source,
     ngx_http_flux_position_t *position, ngx_http_flux_question_t *question,
     int64_t low, int64_t high);
-static void ngx_http_flux_topic_reset(ngx_http_flux_topic_t *topic);
 
 
 ngx_http_flux_question_t *
@@ -157,7 +156,7 @@ ngx_http_flux_kafka_offsets(ngx_http_flux_consumer_t *consumer,
         }
 
         if (ngx_http_flux_source_foreign(source, high)) {
-            ngx_http_flux_topic_reset(source->topic);
+            ngx_http_flux_kafka_reset_topic(source->topic);
         }
 
         ngx_http_flux_source_place(source, question);
@@ -282,6 +281,9 @@ ngx_http_flux_position_place(ngx_http_flux_source_t *source,
         p->next = p->start;
         p->whole = p->start;
 
+        source->topic->consumer->changed
+            |= UINT64_C(1) << position->feed->slot;
+
         return p->next;
     }
 
@@ -354,7 +356,7 @@ ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic)
         return;
     }
 
-    ngx_http_flux_topic_reset(topic);
+    ngx_http_flux_kafka_reset_topic(topic);
     ngx_http_flux_kafka_unlock(consumer);
 
     consumer->look_offsets = 1;
@@ -362,8 +364,8 @@ ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic)
 }
 
 
-static void
-ngx_http_flux_topic_reset(ngx_http_flux_topic_t *topic)
+void
+ngx_http_flux_kafka_reset_topic(ngx_http_flux_topic_t *topic)
 {
     uint32_t                    old;
     ngx_uint_t                  i, n, known;

@@ -150,10 +150,8 @@ ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed, ngx_uint_t how,
 
         partition = &log->partitions[id];
 
-        if (partition->feed != feed->slot
-            || (partition->start < 0 && partition->last < 0))
-        {
-            /* of another feed, or nobody knows yet where it begins */
+        if (partition->feed != feed->slot || partition->start < 0) {
+            /* another feed's, or not placed yet: nobody has a place in it */
             continue;
         }
 

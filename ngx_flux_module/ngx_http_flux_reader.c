@@ -126,7 +126,7 @@ ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
 }
 
 
-/* Counts the reader in the zone, for each of its feeds. */
+/* Counts the reader in the zone, and for each of its feeds. */
 
 static void
 ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
@@ -147,6 +147,8 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
             }
         }
     }
+
+    seat->connected[reader->transport->index] += on ? 1 : -1;
 
     for (i = 0; i < FLUX_LOG_FEEDS; i++) {
         if (reader->counted & (UINT64_C(1) << i)) {

@@ -1,4 +1,5 @@
 #include "ngx_http_flux_report.h"
+#include "ngx_http_flux_kafka.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -329,8 +330,7 @@ ngx_http_flux_report_topic_index(ngx_http_flux_feed_t *feed, uint64_t hash)
     ngx_uint_t   i;
 
     for (i = 0; i < feed->topics.nelts; i++) {
-        if (flux_hash(FLUX_HASH_START, topics[i].data, topics[i].len) == hash)
-        {
+        if (ngx_http_flux_topic_hash(&topics[i]) == hash) {
             break;
         }
     }

@@ -39,7 +39,7 @@ class WebSocket(Stream):
             additional_headers=headers, subprotocols=subprotocols,
             compression="deflate" if compress else None, max_size=None,
             open_timeout=timeout, close_timeout=2, ping_interval=None,
-            proxy=None, **options)
+            proxy=None, legacy=True, **options)
         self.subprotocol = self.connection.subprotocol
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
