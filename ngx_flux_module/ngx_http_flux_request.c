@@ -13,6 +13,9 @@
 /* The slowest stream that a client may ask for, in ms. */
 #define NGX_HTTP_FLUX_PACE_MAX  60000
 
+/* RFC 8446, 5.1: what OpenSSL tells of at once, sent or not. */
+#define NGX_HTTP_FLUX_TLS_RECORD  16384
+
 /* Keys that a client may narrow its stream to. */
 #define NGX_HTTP_FLUX_KEYS_MAX  256
 
@@ -436,6 +439,7 @@ ngx_int_t
 ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent)
 {
+    size_t               size;
     ssize_t              n;
     ngx_http_request_t  *r = reader->request;
     ngx_connection_t    *c = r->connection;
@@ -455,7 +459,15 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 
     while (*sent < bytes->len) {
 
-        n = c->send(c, bytes->data + *sent, bytes->len - *sent);
+        size = bytes->len - *sent;
+
+#if (NGX_HTTP_SSL)
+        if (c->ssl != NULL) {
+            size = ngx_min(size, NGX_HTTP_FLUX_TLS_RECORD);
+        }
+#endif
+
+        n = c->send(c, bytes->data + *sent, size);
 
         if (n == NGX_ERROR) {
             return NGX_ERROR;
