@@ -16,14 +16,15 @@ export function mountCrypto({ live, store, frames, fresh }) {
                             { name: "crypto", make, draw, detail });
 
     function make(key) {
-        const parts = { spark: sparkline(), price: element("td.number.price"),
+        const parts = { spark: sparkline(), price: element("span"),
                         change: element("td.number.change"), last: null };
         const data = feed.items.get(key).data;
         return {
             parts,
             label: [element("span.title", {}, data.name ?? key), " ",
                     element("span.code", {}, key)],
-            cells: [element("td.wide", {}, parts.spark), parts.price,
+            cells: [element("td.wide", {}, parts.spark),
+                    element("td.number.price", {}, parts.price),
                     parts.change],
         };
     }

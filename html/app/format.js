@@ -26,7 +26,8 @@ export function price(value) {
 
 /** Percent with its sign; the arrow beside it is the card's. */
 export function percent(value) {
-    return decimal(2, { signDisplay: "exceptZero" }).format(value) + " %";
+    return decimal(2, { style: "percent", signDisplay: "exceptZero" })
+        .format(value / 100);
 }
 
 export function short(value) {
