@@ -39,3 +39,21 @@ def test_a_newcomer_gets_the_snapshot_then_updates_and_deletes(
     r.wait_type("delete")
     assert r.rooms["f"].values == {"a": {"n": 3}}
     assert r.cursor
+
+
+def test_a_cursor_is_understood_while_a_partition_has_no_record_yet(
+        kafka, nginx, module):
+    topic = kafka.create_topic(partitions=2)
+    n = nginx(kafka=kafka, http_conf=f"flux_feed f {{ topic {topic}; }}",
+              server_conf="location = /f { flux_stream f; }")
+    empty = n.poll("/f").cursor
+    kafka.send(topic, {"n": 1}, key="a", partition=0)
+    one = n.poll("/f", cursor=empty, wait="10s")
+    kafka.send(topic, {"n": 2}, key="b", partition=1)
+    two = n.poll("/f", cursor=one.cursor, wait="10s")
+    again = n.poll("/f", cursor=empty)
+
+    for answer, expected in ((one, [1]), (two, [2]), (again, [1, 2])):
+        assert [m["type"] for m in answer.messages] \
+            == ["update"] * len(expected)
+        assert sorted(m["data"]["n"] for m in answer.messages) == expected

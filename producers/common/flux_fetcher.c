@@ -41,6 +41,8 @@ struct flux_job_s {
     int              complained;    /* said so in the log */
     int              served;        /* got data at least once */
     int              refused;
+    flux_breaker_t   own;           /* with separate */
+    flux_breaker_t  *breaker;       /* that one or the fetcher's */
     char             name[];
 };
 
@@ -63,6 +65,14 @@ struct flux_fetcher_s {
 static void flux_fetcher_pump(void *arg);
 
 
+static void
+flux_fetcher_breaker(flux_breaker_t *breaker)
+{
+    flux_breaker_init(breaker, FLUX_BREAKER_FAILURES, FLUX_BREAKER_OPEN_MS,
+                      FLUX_BREAKER_MAX_MS);
+}
+
+
 flux_fetcher_t *
 flux_fetcher_new(const flux_fetcher_options_t *options)
 {
@@ -83,8 +93,7 @@ flux_fetcher_new(const flux_fetcher_options_t *options)
                      (options->pace_milli > 0) ? options->pace_milli
                                                : FLUX_NO_PACE,
                      options->parallel, flux_monotonic_ms());
-    flux_breaker_init(&fetcher->breaker, FLUX_BREAKER_FAILURES,
-                      FLUX_BREAKER_OPEN_MS, FLUX_BREAKER_MAX_MS);
+    flux_fetcher_breaker(&fetcher->breaker);
     flux_random_seed(&fetcher->random, (uint64_t) flux_wall_ms()
                                        ^ (uint64_t) (uintptr_t) fetcher);
 
@@ -98,7 +107,7 @@ flux_job_free(flux_job_t *job)
     if (job->call != NULL) {
         flux_http_cancel(job->call);
         job->fetcher->under_way--;
-        flux_breaker_cancel(&job->fetcher->breaker);
+        flux_breaker_cancel(job->breaker);
     }
 
     if (job->lookup != NULL) {
@@ -225,6 +234,12 @@ flux_fetcher_add(flux_fetcher_t *fetcher, const char *name, int64_t interval,
     job->fetcher = fetcher;
     job->interval = interval;
     job->due = flux_monotonic_ms() + delay;
+    job->breaker = &fetcher->breaker;
+
+    if (fetcher->options.separate) {
+        job->breaker = &job->own;
+        flux_fetcher_breaker(job->breaker);
+    }
 
     *link = job;
     fetcher->count++;
@@ -316,7 +331,7 @@ flux_fetcher_complain(flux_fetcher_t *fetcher, flux_job_t *job,
 
     level = FLUX_DEBUG;
 
-    if (!job->complained && fetcher->breaker.state == FLUX_CLOSED) {
+    if (!job->complained && job->breaker->state == FLUX_CLOSED) {
         level = FLUX_WARN;
         job->complained = 1;
     }
@@ -335,7 +350,7 @@ flux_fetcher_good(flux_fetcher_t *fetcher, flux_job_t *job, int64_t now)
                  fetcher->stats.provider, job->name);
     }
 
-    flux_breaker_success(&fetcher->breaker);
+    flux_breaker_success(job->breaker);
     fetcher->limited = 0;
     fetcher->stats.last_success = flux_wall_ms();
     job->attempt = 0;
@@ -358,10 +373,13 @@ flux_fetcher_limited(flux_fetcher_t *fetcher, flux_job_t *job,
                               FLUX_LIMITED_CAP_MS, fetcher->limited);
     }
 
-    fetcher->limited++;
-    flux_breaker_cancel(&fetcher->breaker);
-    flux_bucket_block(&fetcher->bucket, now, wait);
+    flux_breaker_cancel(job->breaker);
     job->due = now + wait;
+
+    if (!fetcher->options.separate) {
+        fetcher->limited++;
+        flux_bucket_block(&fetcher->bucket, now, wait);
+    }
 }
 
 
@@ -378,7 +396,7 @@ flux_fetcher_bad(flux_fetcher_t *fetcher, flux_job_t *job,
         return;
 
     case FLUX_REPLY_REFUSED:
-        flux_breaker_success(&fetcher->breaker);
+        flux_breaker_success(job->breaker);
         job->refused = 1;
         job->due = now + FLUX_REFUSED_BASE_MS
                    + flux_backoff(&fetcher->random, FLUX_REFUSED_BASE_MS,
@@ -389,7 +407,7 @@ flux_fetcher_bad(flux_fetcher_t *fetcher, flux_job_t *job,
         break;
     }
 
-    flux_breaker_failure(&fetcher->breaker, now);
+    flux_breaker_failure(job->breaker, now);
     job->due = now + flux_backoff(&fetcher->random, FLUX_RETRY_BASE_MS,
                                   FLUX_RETRY_CAP_MS, job->attempt++);
 }
@@ -454,7 +472,7 @@ flux_fetcher_send(flux_fetcher_t *fetcher, flux_job_t *job, int64_t now)
     }
 
     if (job->call == NULL) {
-        flux_breaker_cancel(&fetcher->breaker);
+        flux_breaker_cancel(job->breaker);
         job->due = now + job->interval;
 
         if (rc != FLUX_AGAIN) {
@@ -471,18 +489,29 @@ flux_fetcher_send(flux_fetcher_t *fetcher, flux_job_t *job, int64_t now)
 }
 
 
+/* the job whose turn comes first, and in how many ms that is */
+
 static flux_job_t *
-flux_fetcher_next(const flux_fetcher_t *fetcher)
+flux_fetcher_next(const flux_fetcher_t *fetcher, int64_t now, int64_t *wait)
 {
+    int64_t      turn, pause;
     flux_job_t  *job, *next;
 
     next = NULL;
+    *wait = 0;
 
     for (job = fetcher->jobs; job != NULL; job = job->next) {
-        if (job->call == NULL && job->lookup == NULL
-            && (next == NULL || job->due < next->due))
-        {
+        if (job->call != NULL || job->lookup != NULL) {
+            continue;
+        }
+
+        turn = job->due - now;
+        pause = flux_breaker_wait(job->breaker, now);
+        turn = (pause > turn) ? pause : turn;
+
+        if (next == NULL || turn < *wait) {
             next = job;
+            *wait = turn;
         }
     }
 
@@ -503,15 +532,10 @@ flux_fetcher_pump(void *arg)
 
     while (fetcher->under_way < fetcher->options.parallel) {
 
-        job = flux_fetcher_next(fetcher);
+        job = flux_fetcher_next(fetcher, now, &wait);
         if (job == NULL) {
             return;
         }
-
-        wait = job->due - now;
-
-        pause = flux_breaker_wait(&fetcher->breaker, now);
-        wait = (pause > wait) ? pause : wait;
 
         pause = flux_bucket_wait(&fetcher->bucket, now);
         wait = (pause > wait) ? pause : wait;
@@ -524,7 +548,7 @@ flux_fetcher_pump(void *arg)
             return;
         }
 
-        if (!flux_breaker_allow(&fetcher->breaker, now)
+        if (!flux_breaker_allow(job->breaker, now)
             || !flux_bucket_take(&fetcher->pace, now)
             || !flux_bucket_take(&fetcher->bucket, now))
         {
@@ -559,14 +583,19 @@ void
 flux_fetcher_stats(const flux_fetcher_t *fetcher,
     flux_fetcher_stats_t *stats)
 {
+    size_t             open, failing;
     const flux_job_t  *job;
 
+    open = failing = 0;
     *stats = fetcher->stats;
     stats->jobs = fetcher->count;
     stats->settled = 0;
     stats->given_up = 0;
 
     for (job = fetcher->jobs; job != NULL; job = job->next) {
+        open += (job->breaker->state != FLUX_CLOSED);
+        failing += (job->breaker->failures != 0);
+
         if (job->served) {
             stats->settled++;
 
@@ -576,13 +605,13 @@ flux_fetcher_stats(const flux_fetcher_t *fetcher,
         }
     }
 
-    if (fetcher->breaker.state != FLUX_CLOSED) {
+    if (open != 0 && open == fetcher->count) {
         stats->state = "open";
 
     } else if (fetcher->limited != 0) {
         stats->state = "limited";
 
-    } else if (fetcher->breaker.failures != 0) {
+    } else if (failing != 0) {
         stats->state = "failing";
 
     } else {

@@ -31,6 +31,8 @@ typedef struct {
     int64_t                 pace_milli;     /* and never faster than this,
                                                bursts included; 0: no bound */
     unsigned                parallel;       /* requests under way */
+    int                     separate;       /* each job is a provider of its
+                                               own: a breaker for each */
     int64_t                 timeout;        /* of one, in all; ms */
 
     /* called after each reply; may be NULL. It may add and remove jobs */

@@ -1,6 +1,7 @@
 """A reader over WebSocket, with Python's websockets."""
 
 import json
+import socket
 import threading
 import urllib.parse
 
@@ -82,8 +83,11 @@ class WebSocket(Stream):
     def drop(self):
         """Goes without a word, as a lost connection does."""
         self._reading.set()
-        self.connection.socket.close()
-        self._thread.join(1)
+        try:
+            self.connection.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._thread.join(5)
 
     def again(self, **changes):
         """A new reader with the same arguments and this one's cursor."""
