@@ -37,6 +37,9 @@ char *ngx_http_flux_feed_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_flux_stream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_flux_subscribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* Text of 1 to 255 bytes without control characters. */
+ngx_uint_t ngx_http_flux_valid_room(ngx_str_t *room);
+
 /*
  * Once all is read: clusters of feeds, feeds of addresses.  Errors name the
  * place where the directive stands.
