@@ -1,0 +1,1099 @@
+#include "flux_index.h"
+#include "flux_frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+
+static uint32_t flux_index_hash(uint32_t feed, uint32_t room,
+    const uint8_t *text, size_t length, uint32_t type);
+static uint32_t flux_index_take(flux_log_t *log, uint32_t hash);
+static void flux_index_release(flux_log_t *log, uint32_t node);
+static void flux_index_insert(flux_log_t *log, uint32_t node);
+static void flux_index_new_room(flux_log_t *log, uint32_t node,
+    const flux_entry_t *entry, uint64_t position);
+static void flux_index_first(flux_log_t *log, flux_room_t *room,
+    const flux_entry_t *entry);
+static void flux_index_renew(flux_log_t *log, uint32_t node);
+static void flux_index_unlink(flux_log_t *log, uint32_t node);
+static void flux_index_unlive(flux_log_t *log, flux_key_t *key,
+    flux_entry_t *entry);
+static void flux_index_lost(flux_room_t *room, const flux_entry_t *entry);
+static void flux_index_free_room(flux_log_t *log, uint32_t node);
+
+
+static inline const uint8_t *
+flux_entry_address(const flux_entry_t *entry)
+{
+    return flux_log_message(entry) + FLUX_MESSAGE_PREFIX;
+}
+
+
+static inline const uint8_t *
+flux_entry_key(const flux_entry_t *entry)
+{
+    return flux_log_message(entry) + flux_message_key_at(entry->address_length);
+}
+
+
+int
+flux_node_is(const flux_log_t *log, uint32_t node, uint32_t type)
+{
+    return (log->nodes[node].room.hash & 3) == type;
+}
+
+
+static uint32_t
+flux_index_hash(uint32_t feed, uint32_t room, const uint8_t *text,
+    size_t length, uint32_t type)
+{
+    uint64_t  hash;
+
+    hash = flux_hash(FLUX_HASH_START ^ feed, text, length);
+
+    if (type == FLUX_NODE_KEY && length == 0) {
+        hash = flux_hash(hash, &room, sizeof(room));
+    }
+
+    hash ^= hash >> 32;
+
+    return ((uint32_t) hash & ~3u) | type;
+}
+
+
+void
+flux_index_clear(flux_log_t *log)
+{
+    uint32_t            i;
+    flux_log_header_t  *h = log->header;
+
+    for (i = 0; i < h->nbuckets; i++) {
+        log->buckets[i] = FLUX_NONE;
+    }
+
+    for (i = 0; i < h->used; i++) {
+        log->nodes[i].room.hash = FLUX_NODE_FREE;
+        log->nodes[i].room.created = 0;
+    }
+
+    h->used = 0;
+    h->free = FLUX_NONE;
+    h->free_count = h->nnodes;
+    h->lru_first = FLUX_NONE;
+    h->lru_last = FLUX_NONE;
+    h->live_bytes = 0;
+}
+
+
+static uint32_t *
+flux_index_bucket(const flux_log_t *log, uint32_t hash)
+{
+    /* the low bits tell the type; spread the others (Knuth 6.4) */
+
+    return &log->buckets[((hash >> 2) * 2654435769u >> 2)
+                         & (log->header->nbuckets - 1)];
+}
+
+
+static uint32_t
+flux_index_take(flux_log_t *log, uint32_t hash)
+{
+    uint32_t            node;
+    flux_log_header_t  *h = log->header;
+
+    if (h->free != FLUX_NONE) {
+        node = h->free;
+        h->free = log->nodes[node].room.next;
+
+    } else {
+        node = h->used++;
+    }
+
+    h->free_count--;
+
+    memset(&log->nodes[node], 0, sizeof(flux_node_t));
+    log->nodes[node].room.hash = hash;
+
+    return node;
+}
+
+
+static void
+flux_index_insert(flux_log_t *log, uint32_t node)
+{
+    uint32_t  *bucket = flux_index_bucket(log, log->nodes[node].room.hash);
+
+    log->nodes[node].room.next = *bucket;
+    *bucket = node;
+}
+
+
+static void
+flux_index_release(flux_log_t *log, uint32_t node)
+{
+    uint32_t           *link;
+    flux_log_header_t  *h = log->header;
+
+    link = flux_index_bucket(log, log->nodes[node].room.hash);
+
+    while (*link != node) {
+        link = &log->nodes[*link].room.next;
+    }
+
+    *link = log->nodes[node].room.next;
+
+    log->nodes[node].room.hash = FLUX_NODE_FREE;
+    log->nodes[node].room.next = h->free;
+    h->free = node;
+    h->free_count++;
+}
+
+
+flux_entry_t *
+flux_log_named(const flux_log_t *log, uint32_t node)
+{
+    flux_room_t  *room = flux_log_room(log, node);
+
+    if (flux_log_reaches(log, room->newest)) {
+        return flux_log_entry(log, room->newest);
+    }
+
+    return flux_log_entry(log, flux_log_key(log, room->last)->newest);
+}
+
+
+uint32_t
+flux_log_find_room(const flux_log_t *log, uint32_t feed,
+    const uint8_t *address, size_t length)
+{
+    uint32_t             node, hash;
+    const flux_entry_t  *entry;
+
+    hash = flux_index_hash(feed, 0, address, length, FLUX_NODE_ROOM);
+
+    for (node = *flux_index_bucket(log, hash);
+         node != FLUX_NONE;
+         node = log->nodes[node].room.next)
+    {
+        if (log->nodes[node].room.hash != hash
+            || log->nodes[node].room.feed != feed)
+        {
+            continue;
+        }
+
+        entry = flux_log_named(log, node);
+
+        if (entry->address_length == length
+            && memcmp(flux_entry_address(entry), address, length) == 0)
+        {
+            return node;
+        }
+    }
+
+    return FLUX_NONE;
+}
+
+
+uint32_t
+flux_log_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
+    const uint8_t *text, size_t length)
+{
+    uint32_t             node, hash;
+    const flux_key_t    *key;
+    const flux_entry_t  *entry;
+
+    hash = flux_index_hash(feed, room, text, length, FLUX_NODE_KEY);
+
+    for (node = *flux_index_bucket(log, hash);
+         node != FLUX_NONE;
+         node = log->nodes[node].key.next)
+    {
+        key = &log->nodes[node].key;
+
+        if (key->hash != hash || key->feed != feed) {
+            continue;
+        }
+
+        if (length == 0 && key->room != room) {
+            continue;
+        }
+
+        entry = flux_log_entry(log, key->newest);
+
+        if (entry->key_length == length
+            && memcmp(flux_entry_key(entry), text, length) == 0)
+        {
+            return node;
+        }
+    }
+
+    return FLUX_NONE;
+}
+
+
+static void
+flux_index_new_room(flux_log_t *log, uint32_t node, const flux_entry_t *entry,
+    uint64_t position)
+{
+    flux_room_t  *room = flux_log_room(log, node);
+
+    room->feed = entry->feed;
+    room->first = FLUX_NONE;
+    room->last = FLUX_NONE;
+    room->created = position;
+    room->lost_expire = INT64_MIN;
+    room->ts = INT64_MIN;
+
+    flux_index_first(log, room, entry);
+    log->header->feeds[entry->feed].rooms++;
+    flux_index_insert(log, node);
+}
+
+
+/* Before its first entry a room may have lived and been forgotten. */
+
+static void
+flux_index_first(flux_log_t *log, flux_room_t *room, const flux_entry_t *entry)
+{
+    room->lost_partition = entry->partition;
+    room->lost_offset = entry->offset - 1;
+
+    if (log->header->feeds[entry->feed].dropped) {
+        room->lost = entry->ordinal - 1;
+        room->lost_delete = entry->ordinal - 1;
+        room->lost_expire = entry->ts - 1;
+        room->lost_many = FLUX_LOST_ELSEWHERE;
+    }
+}
+
+
+void
+flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position)
+{
+    uint32_t        node;
+    flux_room_t    *room;
+    const uint8_t  *address = flux_entry_address(entry);
+
+    node = flux_log_find_room(log, entry->feed, address,
+                              entry->address_length);
+
+    if (node == FLUX_NONE) {
+        node = flux_index_take(log, flux_index_hash(entry->feed, 0, address,
+                                                    entry->address_length,
+                                                    FLUX_NODE_ROOM));
+        flux_index_new_room(log, node, entry, position);
+        entry->flags |= FLUX_ENTRY_NEW_ROOM;
+    }
+
+    room = flux_log_room(log, node);
+
+    entry->room = node;
+    entry->room_prev = room->newest;
+    entry->room_next = 0;
+
+    if (flux_log_reaches(log, room->newest)) {
+        flux_log_entry(log, room->newest)->room_next = position;
+    }
+
+    room->newest = position;
+
+    if (entry->kind == FLUX_ENTRY_RECORD && entry->ts > room->ts) {
+        room->ts = entry->ts;
+    }
+}
+
+
+/* Behind all others of its room and of the zone. */
+
+static void
+flux_index_renew(flux_log_t *log, uint32_t node)
+{
+    flux_key_t         *key = flux_log_key(log, node);
+    flux_room_t        *room = flux_log_room(log, key->room);
+    flux_log_header_t  *h = log->header;
+
+    key->prev = room->last;
+    key->after = FLUX_NONE;
+
+    if (room->last != FLUX_NONE) {
+        flux_log_key(log, room->last)->after = node;
+
+    } else {
+        room->first = node;
+    }
+
+    room->last = node;
+
+    key->lru_prev = h->lru_last;
+    key->lru_next = FLUX_NONE;
+
+    if (h->lru_last != FLUX_NONE) {
+        flux_log_key(log, h->lru_last)->lru_next = node;
+
+    } else {
+        h->lru_first = node;
+    }
+
+    h->lru_last = node;
+}
+
+
+static void
+flux_index_unlink(flux_log_t *log, uint32_t node)
+{
+    flux_key_t         *key = flux_log_key(log, node);
+    flux_room_t        *room = flux_log_room(log, key->room);
+    flux_log_header_t  *h = log->header;
+
+    *(key->prev != FLUX_NONE ? &flux_log_key(log, key->prev)->after
+                             : &room->first) = key->after;
+    *(key->after != FLUX_NONE ? &flux_log_key(log, key->after)->prev
+                              : &room->last) = key->prev;
+
+    *(key->lru_prev != FLUX_NONE ? &flux_log_key(log, key->lru_prev)->lru_next
+                                 : &h->lru_first) = key->lru_next;
+    *(key->lru_next != FLUX_NONE ? &flux_log_key(log, key->lru_next)->lru_prev
+                                 : &h->lru_last) = key->lru_prev;
+}
+
+
+/* The oldest live record of a key is live no longer. */
+
+static void
+flux_index_unlive(flux_log_t *log, flux_key_t *key, flux_entry_t *entry)
+{
+    entry->live = 0;
+    log->header->live_bytes -= entry->size;
+    flux_log_room(log, key->room)->bytes -= entry->message_length;
+    key->oldest = entry->newer;
+    key->count--;
+
+    if (entry->flags & FLUX_ENTRY_MOVED) {
+        /* its room's chain does not have it any more either */
+        flux_index_lost(flux_log_room(log, key->room), entry);
+    }
+}
+
+
+void
+flux_index_remove_key(flux_log_t *log, uint32_t node)
+{
+    flux_key_t   *key = flux_log_key(log, node);
+    flux_room_t  *room = flux_log_room(log, key->room);
+    uint32_t      room_node = key->room;
+
+    while (key->count) {
+        flux_index_unlive(log, key, flux_log_entry(log, key->oldest));
+    }
+
+    flux_index_unlink(log, node);
+    log->header->feeds[key->feed].keys--;
+    flux_index_release(log, node);
+
+    if (--room->keys == 0 && !flux_log_reaches(log, room->newest)) {
+        flux_index_free_room(log, room_node);
+    }
+}
+
+
+void
+flux_index_forget_key(flux_log_t *log, uint32_t node)
+{
+    uint32_t           n;
+    uint64_t           position;
+    flux_entry_t      *entry;
+    const flux_key_t  *key = flux_log_key(log, node);
+
+    position = key->oldest;
+
+    for (n = key->count; n; n--) {
+        entry = flux_log_entry(log, position);
+        entry->key = FLUX_NONE;
+        position = entry->newer;
+    }
+
+    flux_index_remove_key(log, node);
+}
+
+
+static void
+flux_index_free_room(flux_log_t *log, uint32_t node)
+{
+    log->header->feeds[flux_log_room(log, node)->feed].rooms--;
+    flux_index_release(log, node);
+}
+
+
+/*
+ * Puts a record among the live ones of its key.  While a rebuild reads moved
+ * records, one may be older than what the key has.
+ */
+
+static void
+flux_index_link_record(flux_log_t *log, flux_key_t *key, flux_entry_t *entry,
+    uint64_t position)
+{
+    uint64_t  older = key->count ? key->newest : 0, newer = 0;
+
+    while (older && flux_log_entry(log, older)->ordinal > entry->ordinal) {
+        newer = older;
+        older = older == key->oldest ? 0 : flux_log_entry(log, older)->older;
+    }
+
+    if (older && flux_log_entry(log, older)->ordinal == entry->ordinal) {
+        /* killed between a move and letting the old place go */
+        flux_index_moved(log, flux_log_entry(log, older), position);
+        flux_log_entry(log, older)->live = 0;
+        return;
+    }
+
+    entry->older = older;
+    entry->newer = newer;
+
+    if (older) {
+        flux_log_entry(log, older)->newer = position;
+
+    } else {
+        key->oldest = position;
+    }
+
+    if (newer) {
+        flux_log_entry(log, newer)->older = position;
+
+    } else {
+        key->newest = position;
+        key->ordinal = entry->ordinal;
+        key->ts = entry->ts;
+    }
+
+    entry->live = 1;
+    log->header->live_bytes += entry->size;
+    flux_log_room(log, key->room)->bytes += entry->message_length;
+    key->count++;
+}
+
+
+void
+flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position,
+    uint32_t node)
+{
+    flux_key_t   *key;
+    flux_feed_t  *feed = &log->header->feeds[entry->feed];
+
+    if (node == FLUX_NONE) {
+        node = flux_index_take(log, flux_index_hash(entry->feed, entry->room,
+                                                    flux_entry_key(entry),
+                                                    entry->key_length,
+                                                    FLUX_NODE_KEY));
+        key = flux_log_key(log, node);
+        key->feed = entry->feed;
+        key->room = entry->room;
+        feed->keys++;
+        flux_log_room(log, entry->room)->keys++;
+        flux_index_insert(log, node);
+
+    } else {
+        key = flux_log_key(log, node);
+        flux_index_unlink(log, node);
+    }
+
+    flux_index_renew(log, node);
+    entry->key = node;
+    flux_index_link_record(log, key, entry, position);
+
+    while (key->count > feed->retain) {
+        flux_index_unlive(log, key, flux_log_entry(log, key->oldest));
+    }
+}
+
+
+void
+flux_index_add_delete(flux_log_t *log, flux_entry_t *entry, uint64_t position)
+{
+    uint32_t      node;
+    flux_room_t  *room = flux_log_room(log, entry->room);
+
+    entry->older = room->newest_delete;
+    room->newest_delete = position;
+
+    node = flux_log_find_key(log, entry->feed, entry->room,
+                             flux_entry_key(entry), entry->key_length);
+
+    if (node != FLUX_NONE && flux_log_key(log, node)->room == entry->room) {
+        flux_index_remove_key(log, node);
+    }
+}
+
+
+void
+flux_index_moved(flux_log_t *log, const flux_entry_t *entry, uint64_t to)
+{
+    flux_key_t    *key = flux_log_key(log, entry->key);
+    flux_entry_t  *moved = flux_log_entry(log, to);
+
+    moved->key = entry->key;
+    moved->live = 1;
+    moved->older = entry->older;
+    moved->newer = entry->newer;
+
+    /* the ends of the chain hold positions that nobody may follow */
+
+    if (key->oldest == key->newest) {
+        key->oldest = to;
+        key->newest = to;
+        return;
+    }
+
+    if (entry->ordinal == key->ordinal) {
+        key->newest = to;
+
+    } else {
+        flux_log_entry(log, entry->newer)->older = to;
+    }
+
+    if (entry->ordinal == flux_log_entry(log, key->oldest)->ordinal) {
+        key->oldest = to;
+
+    } else {
+        flux_log_entry(log, entry->older)->newer = to;
+    }
+}
+
+
+void
+flux_index_left(flux_log_t *log, const flux_entry_t *entry, uint64_t position)
+{
+    flux_feed_t       *feed = &log->header->feeds[entry->feed];
+    flux_partition_t  *partition;
+
+    if (position < feed->created) {
+        return;
+    }
+
+    feed->dropped++;
+
+    if (entry->partition == FLUX_NONE) {
+        return;
+    }
+
+    partition = &log->partitions[entry->partition];
+
+    if (position >= partition->created && entry->offset >= partition->dropped) {
+        partition->dropped = entry->offset + 1;
+    }
+}
+
+
+/* A reader of the room can get this entry no longer. */
+
+static void
+flux_index_lost(flux_room_t *room, const flux_entry_t *entry)
+{
+    if (entry->kind == FLUX_ENTRY_EXPIRE) {
+
+        if (room->lost_expire < entry->ts) {
+            room->lost_expire = entry->ts;
+        }
+
+    } else if (room->lost == 0) {
+        room->lost_partition = entry->partition;
+        room->lost_offset = entry->offset;
+
+    } else if (room->lost_partition != entry->partition) {
+        room->lost_many = FLUX_LOST_MANY;
+
+    } else if (room->lost_offset < entry->offset) {
+        room->lost_offset = entry->offset;
+    }
+
+    if (room->lost < entry->ordinal) {
+        room->lost = entry->ordinal;
+    }
+
+    if (entry->kind != FLUX_ENTRY_RECORD
+        && room->lost_delete < entry->ordinal)
+    {
+        room->lost_delete = entry->ordinal;
+    }
+}
+
+
+void
+flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t position)
+{
+    flux_room_t  *room;
+
+    if (position < log->header->feeds[entry->feed].created
+        || entry->room == FLUX_NONE
+        || !flux_node_is(log, entry->room, FLUX_NODE_ROOM))
+    {
+        return;
+    }
+
+    room = flux_log_room(log, entry->room);
+
+    if (position < room->created) {
+        return;
+    }
+
+    flux_index_lost(room, entry);
+
+    if (room->keys == 0 && room->newest <= position) {
+        flux_index_free_room(log, entry->room);
+    }
+}
+
+
+void
+flux_index_remove_feed(flux_log_t *log, uint32_t feed, uint64_t topic)
+{
+    uint32_t             node;
+    flux_log_header_t   *h = log->header;
+    const flux_entry_t  *newest;
+
+    for (node = 0; node < h->used; node++) {
+
+        if (!flux_node_is(log, node, FLUX_NODE_KEY)
+            || flux_log_key(log, node)->feed != feed)
+        {
+            continue;
+        }
+
+        newest = flux_log_entry(log, flux_log_key(log, node)->newest);
+
+        if (topic == 0 || log->partitions[newest->partition].topic == topic) {
+            flux_index_forget_key(log, node);
+        }
+    }
+
+    if (topic) {
+        return;
+    }
+
+    for (node = 0; node < h->used; node++) {
+        if (flux_node_is(log, node, FLUX_NODE_ROOM)
+            && flux_log_room(log, node)->feed == feed)
+        {
+            flux_index_free_room(log, node);
+        }
+    }
+}
+
+
+/* --- recovery ------------------------------------------------------------ */
+
+typedef struct {
+    uint64_t  ordinal;
+    uint32_t  node;
+} flux_index_order_t;
+
+
+static int
+flux_index_compare(const void *one, const void *two)
+{
+    uint64_t  a = ((const flux_index_order_t *) one)->ordinal;
+    uint64_t  b = ((const flux_index_order_t *) two)->ordinal;
+
+    return (a > b) - (a < b);
+}
+
+
+/* The next entry between tail and head, or NULL; *position: behind it. */
+
+static flux_entry_t *
+flux_index_next(flux_log_t *log, uint64_t *position, uint64_t *at)
+{
+    uint64_t       rest, head = flux_log_head(log);
+    flux_entry_t  *entry;
+
+    while (*position < head) {
+        rest = log->ring_size - *position % log->ring_size;
+
+        if (rest < sizeof(flux_entry_t)) {
+            *position += rest;
+            continue;
+        }
+
+        *at = *position;
+        entry = flux_log_entry(log, *position);
+        *position += entry->size;
+
+        if (entry->kind != FLUX_ENTRY_PAD) {
+            return entry;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Of the feed that has this place now, and of a partition it has read? */
+
+static int
+flux_index_is_of_feed(const flux_log_t *log, const flux_entry_t *entry,
+    uint64_t at)
+{
+    const flux_feed_t  *feed = &log->header->feeds[entry->feed];
+
+    return feed->signature && at >= feed->created;
+}
+
+
+static int
+flux_index_is_of_partition(const flux_log_t *log, const flux_entry_t *entry,
+    uint64_t at)
+{
+    return entry->partition != FLUX_NONE
+           && at >= log->partitions[entry->partition].created;
+}
+
+
+/*
+ * The next one that has a room.  A moved record without a key is left out: it
+ * is in no chain, and its room may be another one by now.
+ */
+
+static flux_entry_t *
+flux_index_next_of_room(flux_log_t *log, uint64_t *position, uint64_t *at)
+{
+    flux_entry_t  *entry;
+
+    while ((entry = flux_index_next(log, position, at)) != NULL) {
+
+        if (entry->room < log->header->nnodes
+            && *at >= flux_log_room(log, entry->room)->created
+            && flux_index_is_of_feed(log, entry, *at)
+            && (!(entry->flags & FLUX_ENTRY_MOVED)
+                || (entry->key != FLUX_NONE
+                    && flux_index_is_of_partition(log, entry, *at))))
+        {
+            return entry;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Nothing is live at first.  Marks where the nodes of rooms were taken for the
+ * last time, and returns the oldest entry of the stream, or NULL.
+ */
+
+static const flux_entry_t *
+flux_index_rebuild_begin(flux_log_t *log)
+{
+    uint64_t             position = log->header->tail, at;
+    flux_entry_t        *entry;
+    const flux_entry_t  *oldest = NULL;
+
+    while ((entry = flux_index_next(log, &position, &at)) != NULL) {
+        log->header->records++;
+        entry->live = 0;
+
+        if (oldest == NULL && !(entry->flags & FLUX_ENTRY_MOVED)) {
+            oldest = entry;
+        }
+
+        if (entry->flags & FLUX_ENTRY_NEW_ROOM
+            && flux_index_is_of_feed(log, entry, at))
+        {
+            flux_log_room(log, entry->room)->created = at;
+        }
+    }
+
+    return oldest;
+}
+
+
+static void
+flux_index_rebuild_room(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t at)
+{
+    flux_room_t  *room = flux_log_room(log, entry->room);
+
+    memset(room, 0, sizeof(flux_node_t));
+    room->hash = flux_index_hash(entry->feed, 0, flux_entry_address(entry),
+                                 entry->address_length, FLUX_NODE_ROOM);
+    flux_index_new_room(log, entry->room, entry, at);
+    log->header->free_count--;
+}
+
+
+/* A room of moved records alone has lost all that its chain had. */
+
+static void
+flux_index_rebuild_moved(flux_log_t *log, flux_room_t *room,
+    const flux_entry_t *entry, uint64_t at, const flux_entry_t *oldest)
+{
+    uint64_t  lost;
+
+    if (room->newest == 0) {
+        lost = oldest ? oldest->ordinal - 1 : log->header->ordinal;
+
+        /* it bears the address, but is no entry of the stream */
+        room->newest = at;
+        room->lost = lost;
+        room->lost_delete = lost;
+        room->lost_many = FLUX_LOST_MANY;
+
+        if (oldest && room->lost_expire < oldest->ts) {
+            room->lost_expire = oldest->ts;
+        }
+    }
+
+    if (entry->ts > room->ts) {
+        room->ts = entry->ts;
+    }
+}
+
+
+/*
+ * Rooms keep their nodes: workers know them by these numbers.  They are all
+ * placed before a key could take one.
+ */
+
+static void
+flux_index_rebuild_rooms(flux_log_t *log, const flux_entry_t *oldest)
+{
+    uint32_t            node, used = 0;
+    uint64_t            position = log->header->tail, at;
+    flux_room_t        *room;
+    flux_entry_t       *entry, *newest;
+    flux_log_header_t  *h = log->header;
+
+    while ((entry = flux_index_next_of_room(log, &position, &at)) != NULL) {
+
+        room = flux_log_room(log, entry->room);
+
+        if (room->hash == FLUX_NODE_FREE) {
+            flux_index_rebuild_room(log, entry, at);
+            used = used > entry->room ? used : entry->room + 1;
+        }
+
+        if (entry->flags & FLUX_ENTRY_MOVED) {
+            flux_index_rebuild_moved(log, room, entry, at, oldest);
+            continue;
+        }
+
+        newest = flux_log_entry(log, room->newest);
+
+        if (room->newest && !(newest->flags & FLUX_ENTRY_MOVED)) {
+            entry->room_prev = room->newest;
+            newest->room_next = at;
+
+        } else {
+            entry->room_prev = 0;
+            flux_index_first(log, room, entry);
+        }
+
+        entry->room_next = 0;
+        room->newest = at;
+
+        if (entry->kind == FLUX_ENTRY_RECORD && entry->ts > room->ts) {
+            room->ts = entry->ts;
+        }
+    }
+
+    h->used = used;
+
+    for (node = 0; node < used; node++) {
+        if (flux_node_is(log, node, FLUX_NODE_FREE)) {
+            log->nodes[node].room.next = h->free;
+            h->free = node;
+        }
+    }
+}
+
+
+static void
+flux_index_rebuild_partition(flux_partition_t *partition, flux_entry_t *entry,
+    uint64_t at)
+{
+    entry->partition_prev = partition->newest;
+    partition->newest = at;
+    partition->last = entry->offset;
+    partition->check = entry->check;
+
+    if (partition->next <= entry->offset) {
+        partition->next = entry->offset + 1;
+    }
+}
+
+
+/* The record was forgotten, and had outlived the older ones of its key. */
+
+static void
+flux_index_rebuild_forgotten(flux_log_t *log, const flux_entry_t *entry)
+{
+    uint32_t       node;
+    flux_key_t    *key;
+    flux_entry_t  *oldest;
+
+    node = flux_log_find_key(log, entry->feed, entry->room,
+                             flux_entry_key(entry), entry->key_length);
+
+    if (node == FLUX_NONE || flux_log_key(log, node)->room != entry->room) {
+        return;
+    }
+
+    key = flux_log_key(log, node);
+
+    if (key->ordinal < entry->ordinal) {
+        flux_index_remove_key(log, node);
+        return;
+    }
+
+    for (oldest = flux_log_entry(log, key->oldest);
+         oldest->ordinal < entry->ordinal;
+         oldest = flux_log_entry(log, key->oldest))
+    {
+        flux_index_unlive(log, key, oldest);
+    }
+}
+
+
+static void
+flux_index_rebuild_record(flux_log_t *log, flux_entry_t *entry, uint64_t at)
+{
+    uint32_t  node;
+
+    node = flux_log_find_key(log, entry->feed, entry->room,
+                             flux_entry_key(entry), entry->key_length);
+
+    if (node != FLUX_NONE && flux_log_key(log, node)->room != entry->room) {
+        flux_index_remove_key(log, node);
+        node = FLUX_NONE;
+    }
+
+    flux_index_add_record(log, entry, at, node);
+}
+
+
+static void
+flux_index_rebuild_entries(flux_log_t *log)
+{
+    int            current;
+    uint64_t       position = log->header->tail, at;
+    flux_entry_t  *entry;
+
+    while ((entry = flux_index_next_of_room(log, &position, &at)) != NULL) {
+
+        current = flux_index_is_of_partition(log, entry, at);
+
+        if (current && !(entry->flags & FLUX_ENTRY_MOVED)) {
+            flux_index_rebuild_partition(&log->partitions[entry->partition],
+                                         entry, at);
+        }
+
+        if (entry->kind != FLUX_ENTRY_RECORD) {
+            flux_index_add_delete(log, entry, at);
+
+        } else if (entry->key == FLUX_NONE) {
+            flux_index_rebuild_forgotten(log, entry);
+
+        } else if (current && log->header->free_count) {
+            flux_index_rebuild_record(log, entry, at);
+        }
+    }
+}
+
+
+/* Rooms that only moved records held: their keys name them, or nothing does. */
+
+static void
+flux_index_rebuild_end(flux_log_t *log)
+{
+    uint32_t      node;
+    flux_room_t  *room;
+
+    for (node = 0; node < log->header->used; node++) {
+
+        if (!flux_node_is(log, node, FLUX_NODE_ROOM)) {
+            continue;
+        }
+
+        room = flux_log_room(log, node);
+
+        if (flux_log_entry(log, room->newest)->flags & FLUX_ENTRY_MOVED) {
+            room->newest = 0;
+
+            if (room->keys == 0) {
+                flux_index_free_room(log, node);
+            }
+        }
+    }
+}
+
+
+/* Both lists of keys go by the newest record, which may have been moved. */
+
+static flux_status_t
+flux_index_rebuild_order(flux_log_t *log)
+{
+    size_t               i, n = 0;
+    uint32_t             node;
+    flux_log_header_t   *h = log->header;
+    flux_index_order_t  *order;
+
+    order = malloc((h->used + 1) * sizeof(flux_index_order_t));
+    if (order == NULL) {
+        return FLUX_FULL;
+    }
+
+    for (node = 0; node < h->used; node++) {
+        if (flux_node_is(log, node, FLUX_NODE_KEY)) {
+            order[n].ordinal = flux_log_key(log, node)->ordinal;
+            order[n++].node = node;
+        }
+    }
+
+    qsort(order, n, sizeof(flux_index_order_t), flux_index_compare);
+
+    for (i = 0; i < n; i++) {
+        flux_index_unlink(log, order[i].node);
+        flux_index_renew(log, order[i].node);
+    }
+
+    free(order);
+
+    return FLUX_OK;
+}
+
+
+flux_status_t
+flux_index_rebuild(flux_log_t *log)
+{
+    uint32_t             i;
+    flux_log_header_t   *h = log->header;
+    const flux_entry_t  *oldest;
+
+    h->used = h->nnodes;
+    flux_index_clear(log);
+    h->epoch++;
+    h->records = 0;
+
+    for (i = 0; i < FLUX_LOG_FEEDS; i++) {
+        h->feeds[i].rooms = 0;
+        h->feeds[i].keys = 0;
+    }
+
+    for (i = 0; i < h->npartitions; i++) {
+        log->partitions[i].newest = 0;
+
+        if (log->partitions[i].feed != FLUX_NONE
+            && h->feeds[log->partitions[i].feed].signature == 0)
+        {
+            /* killed while its feed was dropped */
+            log->partitions[i].feed = FLUX_NONE;
+        }
+    }
+
+    oldest = flux_index_rebuild_begin(log);
+    flux_index_rebuild_rooms(log, oldest);
+    flux_index_rebuild_entries(log);
+    flux_index_rebuild_end(log);
+
+    return flux_index_rebuild_order(log);
+}

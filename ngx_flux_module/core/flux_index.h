@@ -1,0 +1,56 @@
+/*
+ * flux_index - rooms and keys of the log: which records are their newest.
+ * Used by flux_log.c alone; all of it under the writer's lock.
+ */
+#ifndef FLUX_INDEX_H
+#define FLUX_INDEX_H
+
+#include "flux_log.h"
+
+/* What a node is, in the two low bits of its hash. */
+#define FLUX_NODE_FREE  0
+#define FLUX_NODE_ROOM  1
+#define FLUX_NODE_KEY   2
+
+/* Empties buckets and nodes. */
+void flux_index_clear(flux_log_t *log);
+
+/*
+ * Links an entry (room and key text in its message) into the index; `key`: the
+ * node of a record's key, if it lives in this room.
+ */
+void flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position);
+void flux_index_add_record(flux_log_t *log, flux_entry_t *entry,
+    uint64_t position, uint32_t key);
+void flux_index_add_delete(flux_log_t *log, flux_entry_t *entry,
+    uint64_t position);
+
+/* A live record now stands elsewhere. */
+void flux_index_moved(flux_log_t *log, const flux_entry_t *entry, uint64_t to);
+
+/* An entry's place is about to be let go: the stream has it no longer. */
+void flux_index_left(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t position);
+
+/* Likewise, and the entry is not live: it is gone for good. */
+void flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
+    uint64_t position);
+
+/* Takes a key out with all its records. */
+void flux_index_remove_key(flux_log_t *log, uint32_t key);
+
+/* Likewise, where no entry says so: recovery is not to bring it back. */
+void flux_index_forget_key(flux_log_t *log, uint32_t key);
+
+/*
+ * Takes out a feed's keys whose newest record is of this topic; with topic 0
+ * all of its keys and rooms.
+ */
+void flux_index_remove_feed(flux_log_t *log, uint32_t feed, uint64_t topic);
+
+/* Rebuilds all from the entries between tail and head; FLUX_FULL: no memory. */
+flux_status_t flux_index_rebuild(flux_log_t *log);
+
+int flux_node_is(const flux_log_t *log, uint32_t node, uint32_t type);
+
+#endif

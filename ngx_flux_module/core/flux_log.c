@@ -1,0 +1,953 @@
+#include "flux_log.h"
+#include "flux_frame.h"
+#include "flux_index.h"
+
+#include <string.h>
+
+#define FLUX_LOG_MAGIC    UINT64_C(0x666c75786c6f6731)  /* "fluxlog1" */
+#define FLUX_LOG_VERSION  1
+
+#define FLUX_ALIGN(n, to)  (((n) + (to) - 1) / (to) * (to))
+#define FLUX_ENTRY_ALIGN   16
+
+/*
+ * A quarter of the area is for the index: with two nodes a key at the worst
+ * (a room of its own) it is full when live records average some 300 bytes.
+ */
+#define FLUX_INDEX_SHARE   4
+
+/* A partition's place for each so many bytes of the area, within bounds. */
+#define FLUX_PARTITION_SHARE  65536
+#define FLUX_PARTITIONS_MIN   256
+#define FLUX_PARTITIONS_MAX   8192
+
+/*
+ * No entry is larger than this part of the ring, so that a live one can always
+ * be moved ahead of the tail and still leaves room for what is to come.
+ */
+#define FLUX_ENTRY_SHARE   8
+
+/* Steps back in a partition before a check is given up as unknown. */
+#define FLUX_CHECK_STEPS   100000
+
+
+static size_t flux_log_tables(flux_log_header_t *h, size_t size);
+static void flux_log_place(flux_log_t *log, void *area);
+static void flux_log_make_room(flux_log_t *log, uint64_t need);
+static void flux_log_advance(flux_log_t *log);
+static void flux_log_move(flux_log_t *log, flux_entry_t *entry);
+static uint64_t flux_log_claim(flux_log_t *log, uint64_t from,
+    uint64_t size);
+static void flux_log_evict(flux_log_t *log);
+static flux_entry_t *flux_log_new_entry(flux_log_t *log, uint64_t position,
+    uint64_t size, flux_entry_kind_t kind, uint32_t feed);
+static void flux_log_publish(flux_log_t *log, flux_entry_t *entry,
+    uint64_t position);
+static flux_entry_t *flux_log_delete_key(flux_log_t *log, uint32_t node,
+    flux_entry_kind_t kind, uint64_t from, int64_t ts, uint64_t *position);
+static void flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
+    uint64_t position);
+static void flux_log_signal(flux_log_t *log, flux_entry_kind_t kind,
+    uint32_t feed, int64_t ts);
+
+
+/* --- layout -------------------------------------------------------------- */
+
+static size_t
+flux_log_tables(flux_log_header_t *h, size_t size)
+{
+    size_t  n, at;
+
+    n = size / FLUX_PARTITION_SHARE;
+    n = n < FLUX_PARTITIONS_MIN ? FLUX_PARTITIONS_MIN : n;
+    h->npartitions = (uint32_t) (n > FLUX_PARTITIONS_MAX ? FLUX_PARTITIONS_MAX
+                                                         : n);
+
+    n = size / FLUX_INDEX_SHARE / (sizeof(flux_node_t) + sizeof(uint32_t));
+    h->nnodes = (uint32_t) (n < FLUX_NONE / 2 ? n : FLUX_NONE / 2);
+
+    h->nbuckets = 1;
+    while (h->nbuckets <= h->nnodes / 2) {
+        h->nbuckets *= 2;
+    }
+
+    at = FLUX_ALIGN(sizeof(flux_log_header_t), 64)
+         + FLUX_ALIGN(h->npartitions * sizeof(flux_partition_t), 64)
+         + FLUX_ALIGN(h->nbuckets * sizeof(uint32_t), 64)
+         + FLUX_ALIGN(h->nnodes * sizeof(flux_node_t), 64);
+
+    h->size = size;
+    h->ring_offset = at;
+    h->ring_size = size > at ? (size - at) / FLUX_ENTRY_ALIGN * FLUX_ENTRY_ALIGN
+                             : 0;
+    h->max_entry = h->ring_size / FLUX_ENTRY_SHARE / FLUX_ENTRY_ALIGN
+                   * FLUX_ENTRY_ALIGN;
+
+    return at;
+}
+
+
+static void
+flux_log_place(flux_log_t *log, void *area)
+{
+    uint8_t            *p = area;
+    flux_log_header_t  *h = area;
+
+    log->header = h;
+    p += FLUX_ALIGN(sizeof(flux_log_header_t), 64);
+    log->partitions = (flux_partition_t *) (void *) p;
+    p += FLUX_ALIGN(h->npartitions * sizeof(flux_partition_t), 64);
+    log->buckets = (uint32_t *) (void *) p;
+    p += FLUX_ALIGN(h->nbuckets * sizeof(uint32_t), 64);
+    log->nodes = (flux_node_t *) (void *) p;
+    log->ring = (uint8_t *) area + h->ring_offset;
+    log->ring_size = h->ring_size;
+    log->reserved = 0;
+}
+
+
+flux_status_t
+flux_log_format(flux_log_t *log, void *area, size_t size)
+{
+    uint32_t            i;
+    flux_log_header_t  *h = area;
+
+    if (size < FLUX_LOG_MIN) {
+        return FLUX_TOO_LARGE;
+    }
+
+    memset(h, 0, sizeof(flux_log_header_t));
+    flux_log_tables(h, size);
+    flux_log_place(log, area);
+
+    for (i = 0; i < h->npartitions; i++) {
+        log->partitions[i].feed = FLUX_NONE;
+    }
+
+    flux_index_clear(log);
+
+    /* the first lap is number one, so that no entry stands at position 0 */
+    h->tail = h->ring_size;
+    atomic_store(&h->intent, h->ring_size);
+    atomic_store(&h->head, h->ring_size);
+
+    h->version = FLUX_LOG_VERSION;
+    h->magic = FLUX_LOG_MAGIC;
+
+    return FLUX_OK;
+}
+
+
+flux_status_t
+flux_log_attach(flux_log_t *log, void *area, size_t size)
+{
+    flux_log_header_t   want;
+    flux_log_header_t  *h = area;
+
+    if (size < FLUX_LOG_MIN || h->magic != FLUX_LOG_MAGIC
+        || h->version != FLUX_LOG_VERSION)
+    {
+        return FLUX_BAD_LAYOUT;
+    }
+
+    flux_log_tables(&want, size);
+
+    if (h->size != size || h->ring_offset != want.ring_offset
+        || h->ring_size != want.ring_size || h->nnodes != want.nnodes
+        || h->nbuckets != want.nbuckets || h->npartitions != want.npartitions)
+    {
+        return FLUX_BAD_LAYOUT;
+    }
+
+    flux_log_place(log, area);
+
+    return FLUX_OK;
+}
+
+
+/* --- the stream ---------------------------------------------------------- */
+
+uint64_t
+flux_log_head(const flux_log_t *log)
+{
+    return atomic_load_explicit(&log->header->head, memory_order_acquire);
+}
+
+
+/* 1 when what was copied from this position was not being overwritten. */
+
+static int
+flux_log_intact(const flux_log_t *log, uint64_t position)
+{
+    atomic_thread_fence(memory_order_acquire);
+
+    return atomic_load_explicit(&log->header->intent, memory_order_relaxed)
+           - position <= log->ring_size;
+}
+
+
+flux_status_t
+flux_log_read(const flux_log_t *log, uint64_t *position, flux_entry_t *entry)
+{
+    uint64_t  at, rest, head = flux_log_head(log);
+
+    for (at = *position; at < head; at += entry->size) {
+
+        rest = log->ring_size - at % log->ring_size;
+
+        if (rest < sizeof(flux_entry_t)) {
+            entry->size = (uint32_t) rest;
+            continue;
+        }
+
+        memcpy(entry, flux_log_entry(log, at), sizeof(flux_entry_t));
+
+        if (!flux_log_intact(log, at)) {
+            return FLUX_LOST;
+        }
+
+        if (entry->kind != FLUX_ENTRY_PAD) {
+            *position = at + entry->size;
+            return FLUX_OK;
+        }
+    }
+
+    *position = at;
+
+    return FLUX_AGAIN;
+}
+
+
+flux_status_t
+flux_log_copy(const flux_log_t *log, uint64_t position, size_t from,
+    uint8_t *dst, size_t length)
+{
+    memcpy(dst, flux_log_message(flux_log_entry(log, position)) + from, length);
+
+    return flux_log_intact(log, position) ? FLUX_OK : FLUX_LOST;
+}
+
+
+/* --- the index ----------------------------------------------------------- */
+
+flux_entry_t *
+flux_log_entry(const flux_log_t *log, uint64_t position)
+{
+    return (flux_entry_t *) (void *) (log->ring + position % log->ring_size);
+}
+
+
+uint8_t *
+flux_log_message(const flux_entry_t *entry)
+{
+    return (uint8_t *) (uintptr_t) (entry + 1);
+}
+
+
+int
+flux_log_reaches(const flux_log_t *log, uint64_t position)
+{
+    return position >= log->header->tail;
+}
+
+
+uint32_t
+flux_log_find_partition(const flux_log_t *log, uint32_t feed, uint64_t topic,
+    uint32_t number)
+{
+    uint32_t           i;
+    flux_partition_t  *partition;
+
+    for (i = 0; i < log->header->npartitions; i++) {
+        partition = &log->partitions[i];
+
+        if (partition->feed == feed && partition->topic == topic
+            && partition->number == number)
+        {
+            return i;
+        }
+    }
+
+    return FLUX_NONE;
+}
+
+
+int
+flux_log_whole(const flux_log_t *log, uint32_t node, uint32_t partition,
+    int64_t offset)
+{
+    const flux_room_t       *room;
+    const flux_partition_t  *p = &log->partitions[partition];
+
+    if (offset < p->whole) {
+        return 0;
+    }
+
+    if (offset >= p->dropped) {
+        return 1;
+    }
+
+    if (node == FLUX_NONE) {
+        return 0;
+    }
+
+    room = flux_log_room(log, node);
+
+    if (room->lost == 0) {
+        return 1;
+    }
+
+    switch (room->lost_many) {
+
+    case FLUX_LOST_MANY:
+        return 0;
+
+    case FLUX_LOST_ELSEWHERE:
+        return room->lost_partition == partition && offset > room->lost_offset;
+
+    default:
+        return room->lost_partition != partition || offset > room->lost_offset;
+    }
+}
+
+
+uint16_t
+flux_log_check(const flux_log_t *log, uint32_t partition, int64_t offset)
+{
+    int                  steps;
+    uint64_t             position = log->partitions[partition].newest;
+    const flux_entry_t  *entry;
+
+    for (steps = 0; steps < FLUX_CHECK_STEPS; steps++) {
+
+        if (!flux_log_reaches(log, position)) {
+            return 0;
+        }
+
+        entry = flux_log_entry(log, position);
+
+        if (entry->offset < offset) {
+            return entry->offset == offset - 1 ? entry->check : 0;
+        }
+
+        position = entry->partition_prev;
+    }
+
+    return 0;
+}
+
+
+/* --- the writer: room in the ring ---------------------------------------- */
+
+void
+flux_log_begin(flux_log_t *log)
+{
+    log->header->dirty = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+
+void
+flux_log_end(flux_log_t *log)
+{
+    atomic_thread_fence(memory_order_release);
+    log->header->dirty = 0;
+}
+
+
+flux_status_t
+flux_log_recover(flux_log_t *log)
+{
+    flux_status_t  rc;
+
+    flux_log_begin(log);
+
+    rc = flux_index_rebuild(log);
+
+    if (rc == FLUX_OK) {
+        flux_log_end(log);
+    }
+
+    return rc;
+}
+
+
+/*
+ * The next place for an entry of this size at `from` (the head, or behind an
+ * entry not yet published), after a pad when it would not fit before the
+ * ring's end.  What is written is announced first: whoever
+ * reads there without the lock then knows.
+ */
+
+static uint64_t
+flux_log_claim(flux_log_t *log, uint64_t from, uint64_t size)
+{
+    uint64_t       rest;
+    flux_entry_t  *pad;
+
+    rest = log->ring_size - from % log->ring_size;
+
+    if (rest >= size) {
+        rest = 0;
+    }
+
+    /* more may have been announced for what was then not published */
+
+    if (atomic_load_explicit(&log->header->intent, memory_order_relaxed)
+        < from + rest + size)
+    {
+        atomic_store_explicit(&log->header->intent, from + rest + size,
+                              memory_order_relaxed);
+    }
+
+    atomic_thread_fence(memory_order_release);
+
+    if (rest >= sizeof(flux_entry_t)) {
+        pad = flux_log_entry(log, from);
+        memset(pad, 0, sizeof(flux_entry_t));
+        pad->size = (uint32_t) rest;
+        pad->kind = FLUX_ENTRY_PAD;
+    }
+
+    return from + rest;
+}
+
+
+static flux_entry_t *
+flux_log_new_entry(flux_log_t *log, uint64_t position, uint64_t size,
+    flux_entry_kind_t kind, uint32_t feed)
+{
+    flux_entry_t  *entry = flux_log_entry(log, position);
+
+    memset(entry, 0, sizeof(flux_entry_t));
+    entry->size = (uint32_t) size;
+    entry->kind = (uint8_t) kind;
+    entry->feed = feed;
+    entry->offset = -1;
+    entry->partition = FLUX_NONE;
+    entry->room = FLUX_NONE;
+    entry->ordinal = ++log->header->ordinal;
+
+    return entry;
+}
+
+
+static void
+flux_log_publish(flux_log_t *log, flux_entry_t *entry, uint64_t position)
+{
+    log->header->records++;
+    atomic_store_explicit(&log->header->head, position + entry->size,
+                          memory_order_release);
+}
+
+
+/* Live bytes that the ring may hold; above, keys have to go. */
+
+static uint64_t
+flux_log_live_limit(const flux_log_t *log)
+{
+    return log->ring_size / 2 - log->header->max_entry;
+}
+
+
+static void
+flux_log_evict(flux_log_t *log)
+{
+    uint32_t  node = log->header->lru_first;
+
+    atomic_fetch_add_explicit(
+        &log->header->feeds[flux_log_key(log, node)->feed].evicted, 1,
+        memory_order_relaxed);
+
+    flux_index_forget_key(log, node);
+}
+
+
+/* The entry at the tail, still live, is appended anew. */
+
+static void
+flux_log_move(flux_log_t *log, flux_entry_t *entry)
+{
+    uint64_t       to = flux_log_claim(log, flux_log_head(log),
+                                           entry->size);
+    flux_entry_t  *moved = flux_log_entry(log, to);
+
+    memcpy(moved, entry, sizeof(flux_entry_t) + entry->message_length);
+    moved->flags = FLUX_ENTRY_MOVED;
+    flux_index_moved(log, entry, to);
+    flux_log_publish(log, moved, to);
+}
+
+
+/* Lets the oldest entry go. */
+
+static void
+flux_log_advance(flux_log_t *log)
+{
+    uint64_t            rest, tail;
+    flux_entry_t       *entry;
+    flux_log_header_t  *h = log->header;
+
+    tail = h->tail;
+    rest = log->ring_size - tail % log->ring_size;
+
+    if (rest < sizeof(flux_entry_t)) {
+        h->tail = tail + rest;
+        return;
+    }
+
+    entry = flux_log_entry(log, tail);
+
+    if (entry->kind == FLUX_ENTRY_PAD) {
+        h->tail = tail + entry->size;
+        return;
+    }
+
+    flux_index_left(log, entry, tail);
+
+    if (entry->live) {
+        flux_log_move(log, entry);
+
+    } else {
+        flux_index_dropped(log, entry, tail);
+    }
+
+    /* what is gone is counted first, or a kill would hide it */
+    atomic_signal_fence(memory_order_seq_cst);
+
+    h->tail = tail + entry->size;
+    h->records--;
+}
+
+
+/*
+ * Afterwards `need` bytes (and a pad) fit, two nodes are free, and there is
+ * still place to move the largest entry.
+ */
+
+static void
+flux_log_make_room(flux_log_t *log, uint64_t need)
+{
+    uint64_t            lap, limit;
+    flux_log_header_t  *h = log->header;
+
+    limit = log->ring_size - 2 * h->max_entry;
+    lap = h->tail + log->ring_size;
+
+    while (h->live_bytes > flux_log_live_limit(log)) {
+        flux_log_evict(log);
+    }
+
+    while (h->free_count < 2) {
+        if (h->lru_first != FLUX_NONE) {
+            flux_log_evict(log);
+        }
+
+        if (h->free_count < 2) {
+            flux_log_advance(log);
+        }
+    }
+
+    while (flux_log_head(log) + need - h->tail > limit) {
+
+        if (h->tail > lap && h->lru_first != FLUX_NONE) {
+            /* a whole lap freed too little */
+            flux_log_evict(log);
+        }
+
+        flux_log_advance(log);
+    }
+}
+
+
+/* --- the writer: records ------------------------------------------------- */
+
+static uint64_t
+flux_log_entry_size(uint64_t message_length)
+{
+    return FLUX_ALIGN(sizeof(flux_entry_t) + message_length, FLUX_ENTRY_ALIGN);
+}
+
+
+/* What a LEAVE or EXPIRE entry for such a key can take, at the most. */
+
+static uint64_t
+flux_log_delete_size(uint64_t key_length)
+{
+    /* an address is at most a feed's name and 255 escaped bytes */
+
+    return flux_log_entry_size(key_length + 255 + 255 * 6 + 128);
+}
+
+
+uint8_t *
+flux_log_reserve(flux_log_t *log, const flux_append_t *what)
+{
+    uint64_t  size = flux_log_entry_size(what->message_length);
+    uint64_t  extra = flux_log_delete_size(what->key_length);
+
+    if (size + extra > log->header->max_entry) {
+        return NULL;
+    }
+
+    /* each of the two may need a pad before it */
+    flux_log_make_room(log, 2 * (size + extra));
+    log->reserved = flux_log_claim(log, flux_log_head(log), size);
+
+    return flux_log_message(flux_log_entry(log, log->reserved));
+}
+
+
+/*
+ * Writes a delete for a live key behind `from` and takes the key out; the
+ * caller publishes the entry.
+ */
+
+static flux_entry_t *
+flux_log_delete_key(flux_log_t *log, uint32_t node, flux_entry_kind_t kind,
+    uint64_t from, int64_t ts, uint64_t *position)
+{
+    size_t               length;
+    const flux_key_t    *key = flux_log_key(log, node);
+    flux_entry_t        *entry;
+    const uint8_t       *message;
+    const flux_entry_t  *newest = flux_log_entry(log, key->newest);
+
+    message = flux_log_message(newest);
+    length = flux_message_delete(NULL, NULL, newest->address_length, NULL,
+                                 newest->key_length, ts);
+
+    *position = flux_log_claim(log, from, flux_log_entry_size(length));
+    entry = flux_log_new_entry(log, *position, flux_log_entry_size(length),
+                               kind, key->feed);
+
+    flux_message_delete(flux_log_message(entry),
+                        message + FLUX_MESSAGE_PREFIX, newest->address_length,
+                        message + flux_message_key_at(newest->address_length),
+                        newest->key_length, ts);
+
+    entry->ts = ts;
+    entry->message_length = (uint32_t) length;
+    entry->address_length = newest->address_length;
+    entry->key_length = newest->key_length;
+
+    flux_index_add_room(log, entry, *position);
+    flux_index_add_delete(log, entry, *position);
+
+    return entry;
+}
+
+
+/* The partition is read up to behind this entry. */
+
+static void
+flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
+    uint64_t position)
+{
+    flux_partition_t  *partition = &log->partitions[entry->partition];
+
+    /* a kill before this point: recovery does the same */
+    atomic_signal_fence(memory_order_seq_cst);
+
+    partition->newest = position;
+    partition->last = entry->offset;
+    partition->check = entry->check;
+    partition->next = entry->offset + 1;
+}
+
+
+void
+flux_log_append(flux_log_t *log, const flux_append_t *what)
+{
+    uint32_t       key;
+    uint64_t       position = log->reserved, last = log->reserved;
+    flux_feed_t   *feed = &log->header->feeds[what->feed];
+    flux_entry_t  *entry, *leave;
+
+    entry = flux_log_new_entry(log, position,
+                               flux_log_entry_size(what->message_length),
+                               (flux_entry_kind_t) what->kind, what->feed);
+    entry->check = what->check;
+    entry->offset = what->offset;
+    entry->ts = what->ts;
+    entry->partition = what->partition;
+    entry->message_length = what->message_length;
+    entry->address_length = what->address_length;
+    entry->key_length = what->key_length;
+
+    entry->partition_prev = log->partitions[what->partition].newest;
+
+    flux_index_add_room(log, entry, position);
+
+    leave = NULL;
+    key = FLUX_NONE;
+
+    if (what->kind == FLUX_ENTRY_RECORD) {
+        key = flux_log_find_key(log, what->feed, entry->room,
+                                flux_log_message(entry)
+                                + flux_message_key_at(what->address_length),
+                                what->key_length);
+    }
+
+    if (key != FLUX_NONE && flux_log_key(log, key)->room != entry->room) {
+        leave = flux_log_delete_key(log, key, FLUX_ENTRY_LEAVE,
+                                    position + entry->size, what->ts, &last);
+        leave->offset = what->offset;
+        leave->check = what->check;
+        leave->partition = what->partition;
+        leave->partition_prev = position;
+        log->header->records++;
+        key = FLUX_NONE;
+    }
+
+    if (what->kind == FLUX_ENTRY_RECORD) {
+        flux_index_add_record(log, entry, position, key);
+
+    } else {
+        flux_index_add_delete(log, entry, position);
+    }
+
+    atomic_fetch_add_explicit(&feed->records, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&feed->bytes, what->message_length,
+                              memory_order_relaxed);
+
+    /* record and leave at once */
+    entry = leave ? leave : entry;
+    flux_log_publish(log, entry, last);
+    flux_log_advance_partition(log, entry, last);
+}
+
+
+void
+flux_log_skip(flux_log_t *log, uint32_t feed, uint32_t partition,
+    int64_t offset, flux_skip_t reason)
+{
+    flux_partition_t  *p = &log->partitions[partition];
+
+    atomic_fetch_add_explicit(&log->header->feeds[feed].skipped[reason], 1,
+                              memory_order_relaxed);
+
+    if (p->next <= offset) {
+        p->next = offset + 1;
+    }
+}
+
+
+static void
+flux_log_signal(flux_log_t *log, flux_entry_kind_t kind, uint32_t feed,
+    int64_t ts)
+{
+    uint64_t       position;
+    flux_entry_t  *entry;
+
+    flux_log_make_room(log, 2 * flux_log_entry_size(0));
+    position = flux_log_claim(log, flux_log_head(log), flux_log_entry_size(0));
+
+    entry = flux_log_new_entry(log, position, flux_log_entry_size(0), kind,
+                               feed);
+    entry->ts = ts;
+    flux_log_publish(log, entry, position);
+}
+
+
+void
+flux_log_note(flux_log_t *log, uint32_t feed)
+{
+    flux_log_signal(log, FLUX_ENTRY_STATUS, feed, 0);
+}
+
+
+void
+flux_log_expired(flux_log_t *log, uint32_t feed, int64_t ts)
+{
+    log->header->feeds[feed].expired = ts;
+    flux_log_signal(log, FLUX_ENTRY_STATUS, feed, ts);
+}
+
+
+void
+flux_log_expire(flux_log_t *log, const int64_t before[FLUX_LOG_FEEDS],
+    const int64_t expire[FLUX_LOG_FEEDS], uint32_t *node, uint32_t budget)
+{
+    uint64_t       position;
+    flux_key_t    *key;
+    flux_entry_t  *entry;
+
+    for ( /* void */ ; budget; budget--, ++*node) {
+
+        if (*node >= log->header->used) {
+            *node = 0;
+            return;
+        }
+
+        if (!flux_node_is(log, *node, FLUX_NODE_KEY)) {
+            continue;
+        }
+
+        key = flux_log_key(log, *node);
+
+        if (key->ts >= before[key->feed]) {
+            continue;
+        }
+
+        flux_log_make_room(log, 2 * flux_log_delete_size(
+                               flux_log_entry(log, key->newest)->key_length));
+
+        if (!flux_node_is(log, *node, FLUX_NODE_KEY)) {
+            /* evicted to make room */
+            continue;
+        }
+
+        entry = flux_log_delete_key(log, *node, FLUX_ENTRY_EXPIRE,
+                                    flux_log_head(log),
+                                    key->ts + expire[key->feed], &position);
+        flux_log_publish(log, entry, position);
+    }
+}
+
+
+/* --- the writer: feeds and partitions ------------------------------------ */
+
+uint32_t
+flux_log_find_feed(const flux_log_t *log, uint64_t signature)
+{
+    uint32_t  i;
+
+    for (i = 0; i < FLUX_LOG_FEEDS; i++) {
+        if (log->header->feeds[i].signature == signature) {
+            return i;
+        }
+    }
+
+    return FLUX_NONE;
+}
+
+
+uint32_t
+flux_log_feed(flux_log_t *log, uint64_t signature, uint32_t retain)
+{
+    uint32_t      i;
+    flux_feed_t  *feed;
+
+    i = flux_log_find_feed(log, signature);
+
+    if (i != FLUX_NONE) {
+        return i;
+    }
+
+    i = flux_log_find_feed(log, 0);
+
+    if (i == FLUX_NONE) {
+        return FLUX_NONE;
+    }
+
+    feed = &log->header->feeds[i];
+    memset(feed, 0, sizeof(flux_feed_t));
+    feed->created = flux_log_head(log);
+    feed->retain = retain;
+
+    atomic_signal_fence(memory_order_seq_cst);
+    feed->signature = signature;
+
+    return i;
+}
+
+
+void
+flux_log_drop_feed(flux_log_t *log, uint32_t feed)
+{
+    uint32_t  i;
+
+    /* first, so that after a kill recovery lets go of all the rest */
+    log->header->feeds[feed].signature = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+
+    flux_index_remove_feed(log, feed, 0);
+
+    for (i = 0; i < log->header->npartitions; i++) {
+        if (log->partitions[i].feed == feed) {
+            log->partitions[i].feed = FLUX_NONE;
+        }
+    }
+
+    flux_log_signal(log, FLUX_ENTRY_RESET, feed, 0);
+}
+
+
+static void
+flux_log_new_partition(flux_log_t *log, flux_partition_t *partition,
+    uint64_t topic, uint32_t number, int64_t start)
+{
+    uint32_t  feed = partition->feed, fingerprint = partition->fingerprint;
+
+    memset((uint8_t *) partition + sizeof(feed), 0,
+           sizeof(flux_partition_t) - sizeof(feed));
+    partition->fingerprint = fingerprint;
+    partition->number = number;
+    partition->topic = topic;
+    partition->start = start;
+    partition->next = start;
+    partition->last = -1;
+    partition->whole = start;
+    partition->created = flux_log_head(log);
+    partition->high_watermark = -1;
+    partition->target = -1;
+
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+
+void
+flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
+    uint32_t fingerprint)
+{
+    uint32_t           i;
+    flux_partition_t  *partition;
+
+    flux_index_remove_feed(log, feed, topic);
+    flux_log_signal(log, FLUX_ENTRY_RESET, feed, 0);
+    log->header->feeds[feed].ready = 0;
+
+    for (i = 0; i < log->header->npartitions; i++) {
+
+        partition = &log->partitions[i];
+
+        if (partition->feed == feed && partition->topic == topic) {
+            /* the fingerprint last: after a kill it tells what is undone */
+            flux_log_new_partition(log, partition, topic, partition->number, 0);
+            partition->fingerprint = fingerprint;
+        }
+    }
+}
+
+
+uint32_t
+flux_log_partition(flux_log_t *log, uint32_t feed, uint64_t topic,
+    uint32_t fingerprint, uint32_t number, int64_t start)
+{
+    uint32_t           i;
+    flux_partition_t  *partition;
+
+    i = flux_log_find_partition(log, feed, topic, number);
+
+    if (i != FLUX_NONE) {
+        return i;
+    }
+
+    for (i = 0; i < log->header->npartitions; i++) {
+
+        partition = &log->partitions[i];
+
+        if (partition->feed != FLUX_NONE) {
+            continue;
+        }
+
+        partition->fingerprint = fingerprint;
+        flux_log_new_partition(log, partition, topic, number, start);
+        partition->feed = feed;
+
+        return i;
+    }
+
+    return FLUX_NONE;
+}

@@ -1,0 +1,134 @@
+/*
+ * The insides of ngx_http_flux_behind_t, for the three files that make frames
+ * from the index.  All that takes a flux_entry_t runs under the lock.
+ */
+
+#ifndef _NGX_HTTP_FLUX_BEHIND_H_INCLUDED_
+#define _NGX_HTTP_FLUX_BEHIND_H_INCLUDED_
+
+
+#include "ngx_http_flux_backlog.h"
+
+
+/* Where a reader is in a partition of the feeds it reads. */
+
+typedef struct {
+    uint32_t                      id;           /* in the zone */
+    uint32_t                      fingerprint;
+    uint32_t                      partition;
+    uint16_t                      check;
+    uint16_t                      given_check;
+    int64_t                       offset;       /* it has all before this */
+    int64_t                       given;        /* with the frame being made */
+} ngx_http_flux_behind_place_t;
+
+
+/* Rooms that stand at the same place. */
+
+typedef struct {
+    int64_t                       time;         /* expired keys it knows of */
+    ngx_array_t                   places;       /* of behind_place_t */
+    flux_cursor_section_t        *cursor;       /* as it came */
+    unsigned                      placed:1;     /* `places` are looked up */
+} ngx_http_flux_behind_section_t;
+
+
+typedef enum {
+    NGX_HTTP_FLUX_NEW = 0,          /* needs its snapshot */
+    NGX_HTTP_FLUX_RESUMED           /* needs what it missed */
+} ngx_http_flux_behind_state_t;
+
+
+typedef enum {
+    NGX_HTTP_FLUX_RESET_NONE = 0,
+    NGX_HTTP_FLUX_RESET_EXPIRED,
+    NGX_HTTP_FLUX_RESET_RECREATED,
+    NGX_HTTP_FLUX_RESET_FOREIGN,
+    NGX_HTTP_FLUX_RESET_INVALID
+} ngx_http_flux_reset_t;
+
+
+typedef struct {
+    ngx_http_flux_room_t            *room;
+    ngx_http_flux_behind_section_t  *section;   /* NULL: in none */
+    ngx_http_flux_behind_state_t     state;
+    ngx_http_flux_reset_t            reset;     /* told before the snapshot */
+    uint64_t                         next;      /* its next entry, 0: none */
+    uint64_t                         last;      /* the one before, 0: unknown */
+} ngx_http_flux_behind_room_t;
+
+
+/* A live record that was missed and has been moved ahead of the tail. */
+
+typedef struct {
+    uint64_t                      ordinal;
+    uint64_t                      position;
+    ngx_http_flux_behind_room_t  *room;
+} ngx_http_flux_behind_item_t;
+
+
+typedef struct ngx_http_flux_snapshot_s  ngx_http_flux_snapshot_t;
+
+
+struct ngx_http_flux_behind_s {
+    ngx_pool_t                     *pool;
+    ngx_http_flux_channel_t        *channel;
+    size_t                          buffer;
+    ngx_str_t                       text;       /* the cursor it began with */
+
+    ngx_uint_t                      nrooms;
+    ngx_http_flux_behind_room_t    *rooms;
+
+    ngx_uint_t                      nsections;
+    ngx_http_flux_behind_section_t  sections[FLUX_CURSOR_SECTIONS];
+    ngx_array_t                     moved;      /* of behind_item_t */
+
+    uint64_t                        exact_until;
+    ngx_msec_t                      since;      /* it waits for this node */
+    ngx_http_flux_snapshot_t       *snapshot;   /* one in several frames */
+
+    unsigned                        exact:1;
+    unsigned                        conflate:1;
+    unsigned                        whole:1;
+    unsigned                        judged:1;
+    unsigned                        ahead:1;    /* of this node */
+    unsigned                        newcomer:1; /* all rooms new, no reset */
+};
+
+
+/*
+ * Decides which rooms can go on from their cursor and which begin anew.
+ * NGX_BUSY: the feeds' partitions are not known yet.
+ */
+ngx_int_t ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind);
+
+/* The place of a partition for a room, made if there is none; NULL: no memory. */
+ngx_http_flux_behind_place_t *ngx_http_flux_behind_place(
+    ngx_http_flux_behind_t *behind, ngx_http_flux_behind_room_t *room,
+    uint32_t partition);
+
+/* 1 when the reader has not seen the entry; place is NULL for an EXPIRE. */
+ngx_uint_t ngx_http_flux_behind_missed(ngx_http_flux_behind_room_t *room,
+    ngx_http_flux_behind_place_t *place, flux_entry_t *entry);
+
+/*
+ * The cursor with the frame being made; what was given counts as seen from now
+ * on.  The text is valid until the next one is made.
+ */
+ngx_int_t ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind,
+    ngx_str_t *cursor);
+
+/* A section that stands where the log ends. */
+ngx_http_flux_behind_section_t *ngx_http_flux_behind_here(
+    ngx_http_flux_behind_t *behind);
+
+/*
+ * Snapshots of all new rooms.  NGX_OK: done.  NGX_AGAIN: done, and time has
+ * passed since they began.  NGX_DECLINED: there is more to come, the frame is
+ * closed without a cursor.
+ */
+ngx_int_t ngx_http_flux_snapshot(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_frame_t *frame);
+
+
+#endif /* _NGX_HTTP_FLUX_BEHIND_H_INCLUDED_ */

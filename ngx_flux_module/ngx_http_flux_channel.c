@@ -1,0 +1,937 @@
+#include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_reader.h"
+
+
+static ngx_http_flux_room_t *ngx_http_flux_room_get(
+    ngx_http_flux_address_t *address);
+static void ngx_http_flux_room_release(ngx_http_flux_room_t *room);
+static ngx_http_flux_channel_t *ngx_http_flux_channel_create(ngx_str_t *name,
+    uint32_t hash, ngx_http_flux_address_t *addresses, ngx_uint_t n,
+    ngx_array_t *keys, ngx_msec_t pace);
+static ngx_int_t ngx_http_flux_channel_add_room(
+    ngx_http_flux_channel_t *channel, ngx_http_flux_address_t *address);
+static void ngx_http_flux_channel_mark(ngx_http_flux_channel_t *channel);
+static void ngx_http_flux_channel_tick(ngx_event_t *ev);
+static void ngx_http_flux_channel_stand(ngx_http_flux_channel_t *channel,
+    ngx_str_t *cursor);
+static ngx_int_t ngx_http_flux_channel_seal(ngx_http_flux_channel_t *channel);
+static ngx_int_t ngx_http_flux_channel_conflate(
+    ngx_http_flux_channel_t *channel);
+static void ngx_http_flux_channel_send(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_reader_t *reader);
+
+
+/* --- rooms ----------------------------------------------------------------- */
+
+ngx_http_flux_room_t *
+ngx_http_flux_room_find(ngx_str_t *address)
+{
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    return (ngx_http_flux_room_t *)
+               ngx_str_rbtree_lookup(&hub->rooms, address,
+                                     ngx_crc32_long(address->data,
+                                                    address->len));
+}
+
+
+static ngx_http_flux_room_t *
+ngx_http_flux_room_get(ngx_http_flux_address_t *address)
+{
+    uint64_t               hash;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_room_t  *room;
+
+    room = ngx_http_flux_room_find(&address->text);
+
+    if (room != NULL) {
+        room->readers++;
+        return room;
+    }
+
+    room = ngx_calloc(sizeof(ngx_http_flux_room_t) + address->text.len,
+                      hub->log);
+    if (room == NULL) {
+        return NULL;
+    }
+
+    room->sn.str.data = (u_char *) room + sizeof(ngx_http_flux_room_t);
+    room->sn.str.len = address->text.len;
+    ngx_memcpy(room->sn.str.data, address->text.data, address->text.len);
+    room->sn.node.key = ngx_crc32_long(address->text.data, address->text.len);
+
+    hash = flux_hash(FLUX_HASH_START, address->text.data, address->text.len);
+    room->hash = (uint32_t) (hash ^ hash >> 32);
+
+    room->feed = address->feed;
+    room->node = FLUX_NONE;
+    room->partition = FLUX_NONE;
+    room->ts = INT64_MIN;
+    room->readers = 1;
+    ngx_queue_init(&room->links);
+
+    ngx_rbtree_insert(&hub->rooms, &room->sn.node);
+
+    return room;
+}
+
+
+static void
+ngx_http_flux_room_release(ngx_http_flux_room_t *room)
+{
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (--room->readers) {
+        return;
+    }
+
+    if (room->node != FLUX_NONE) {
+        hub->by_node[room->node] = NULL;
+    }
+
+    ngx_rbtree_delete(&hub->rooms, &room->sn.node);
+    ngx_free(room);
+}
+
+
+void
+ngx_http_flux_room_bind(ngx_http_flux_room_t *room)
+{
+    uint32_t              node;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    node = FLUX_NONE;
+
+    if (room->feed->slot != FLUX_NONE) {
+        node = flux_log_find_room(&hub->zone->log, room->feed->slot,
+                                  room->sn.str.data, room->sn.str.len);
+    }
+
+    if (room->node == node) {
+        return;
+    }
+
+    if (node != FLUX_NONE) {
+        room->ts = flux_log_room(&hub->zone->log, node)->ts;
+        room->partition = flux_log_named(&hub->zone->log, node)->partition;
+        ngx_http_flux_state_look(room);
+    }
+
+    if (room->node != FLUX_NONE) {
+        hub->by_node[room->node] = NULL;
+    }
+
+    room->node = node;
+
+    if (node != FLUX_NONE) {
+
+        if (hub->by_node[node] != NULL) {
+            hub->by_node[node]->node = FLUX_NONE;
+        }
+
+        hub->by_node[node] = room;
+    }
+}
+
+
+/* --- channels -------------------------------------------------------------- */
+
+static int ngx_libc_cdecl
+ngx_http_flux_compare_addresses(const void *one, const void *two)
+{
+    const ngx_http_flux_address_t  *a = one;
+    const ngx_http_flux_address_t  *b = two;
+
+    return (int) ngx_memn2cmp(a->text.data, b->text.data, a->text.len,
+                              b->text.len);
+}
+
+
+static int ngx_libc_cdecl
+ngx_http_flux_compare_hashes(const void *one, const void *two)
+{
+    uint32_t  a = *(const uint32_t *) one;
+    uint32_t  b = *(const uint32_t *) two;
+
+    return (a > b) - (a < b);
+}
+
+
+/* Rooms, keys and pace as one text: neither has control characters in it. */
+
+static ngx_int_t
+ngx_http_flux_channel_name(ngx_str_t *name, ngx_http_flux_address_t *addresses,
+    ngx_uint_t n, ngx_array_t *keys, ngx_msec_t pace)
+{
+    size_t       len;
+    u_char      *p;
+    ngx_str_t   *key = keys ? keys->elts : NULL;
+    ngx_uint_t   i;
+
+    len = NGX_INT_T_LEN;
+
+    for (i = 0; i < n; i++) {
+        len += 1 + addresses[i].text.len;
+    }
+
+    for (i = 0; keys != NULL && i < keys->nelts; i++) {
+        len += 1 + key[i].len;
+    }
+
+    name->data = ngx_alloc(len, ngx_http_flux_hub.log);
+    if (name->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(name->data, "%M", pace);
+
+    for (i = 0; i < n; i++) {
+        *p++ = '\1';
+        p = ngx_cpymem(p, addresses[i].text.data, addresses[i].text.len);
+    }
+
+    for (i = 0; keys != NULL && i < keys->nelts; i++) {
+        *p++ = '\2';
+        p = ngx_cpymem(p, key[i].data, key[i].len);
+    }
+
+    name->len = p - name->data;
+
+    return NGX_OK;
+}
+
+
+ngx_http_flux_channel_t *
+ngx_http_flux_channel_get(ngx_http_flux_address_t *addresses, ngx_uint_t n,
+    ngx_array_t *keys, ngx_msec_t pace)
+{
+    uint32_t                  hash;
+    ngx_str_t                 name;
+    ngx_uint_t                i, k;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_channel_t  *channel;
+
+    ngx_qsort(addresses, n, sizeof(ngx_http_flux_address_t),
+              ngx_http_flux_compare_addresses);
+
+    for (i = 1, k = 1; i < n; i++) {
+        if (ngx_http_flux_compare_addresses(&addresses[k - 1], &addresses[i])
+            != 0)
+        {
+            addresses[k++] = addresses[i];
+        }
+    }
+
+    n = ngx_min(n, k);
+
+    if (ngx_http_flux_channel_name(&name, addresses, n, keys, pace)
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    hash = ngx_crc32_long(name.data, name.len);
+
+    channel = (ngx_http_flux_channel_t *)
+                  ngx_str_rbtree_lookup(&hub->channels, &name, hash);
+
+    if (channel != NULL) {
+        ngx_free(name.data);
+        channel->refs++;
+        return channel;
+    }
+
+    channel = ngx_http_flux_channel_create(&name, hash, addresses, n, keys,
+                                           pace);
+    ngx_free(name.data);
+
+    return channel;
+}
+
+
+static ngx_http_flux_channel_t *
+ngx_http_flux_channel_create(ngx_str_t *name, uint32_t hash,
+    ngx_http_flux_address_t *addresses, ngx_uint_t n, ngx_array_t *keys,
+    ngx_msec_t pace)
+{
+    ngx_str_t                *key, *copy;
+    ngx_pool_t               *pool;
+    ngx_uint_t                i;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_channel_t  *channel;
+
+    pool = ngx_create_pool(512, hub->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    channel = ngx_pcalloc(pool, sizeof(ngx_http_flux_channel_t));
+    if (channel == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    channel->refs = 1;
+    channel->pool = pool;
+    channel->pace = pace;
+    ngx_queue_init(&channel->front);
+    ngx_queue_init(&channel->sent);
+
+    channel->timer.handler = ngx_http_flux_channel_tick;
+    channel->timer.data = channel;
+    channel->timer.log = hub->log;
+    channel->timer.cancelable = 1;
+
+    channel->sn.str.len = name->len;
+    channel->sn.str.data = ngx_pstrdup(pool, name);
+    channel->sn.node.key = hash;
+
+    channel->links = ngx_pcalloc(pool, n * sizeof(ngx_http_flux_link_t));
+    channel->feeds = ngx_palloc(pool, n * sizeof(ngx_http_flux_feed_t *));
+    channel->hashes = ngx_palloc(pool, n * sizeof(uint32_t));
+
+    if (channel->sn.str.data == NULL || channel->links == NULL
+        || channel->feeds == NULL || channel->hashes == NULL)
+    {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    if (keys != NULL) {
+        channel->keys = ngx_array_create(pool, keys->nelts, sizeof(ngx_str_t));
+        key = keys->elts;
+
+        for (i = 0; channel->keys != NULL && i < keys->nelts; i++) {
+            copy = ngx_array_push(channel->keys);
+            copy->len = key[i].len;
+            copy->data = ngx_pstrdup(pool, &key[i]);
+
+            if (copy->data == NULL) {
+                channel->keys = NULL;
+            }
+        }
+
+        if (channel->keys == NULL) {
+            ngx_destroy_pool(pool);
+            return NULL;
+        }
+    }
+
+    ngx_rbtree_insert(&hub->channels, &channel->sn.node);
+    ngx_queue_insert_tail(&hub->all, &channel->all);
+
+    for (i = 0; i < n; i++) {
+        if (ngx_http_flux_channel_add_room(channel, &addresses[i]) != NGX_OK) {
+            ngx_http_flux_channel_release(channel);
+            return NULL;
+        }
+    }
+
+    ngx_qsort(channel->hashes, n, sizeof(uint32_t),
+              ngx_http_flux_compare_hashes);
+
+    return channel;
+}
+
+
+static ngx_int_t
+ngx_http_flux_channel_add_room(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_address_t *address)
+{
+    ngx_http_flux_link_t  *link = &channel->links[channel->nrooms];
+
+    link->room = ngx_http_flux_room_get(address);
+    if (link->room == NULL) {
+        return NGX_ERROR;
+    }
+
+    link->channel = channel;
+    ngx_queue_insert_tail(&link->room->links, &link->queue);
+
+    if (!ngx_http_flux_channel_has(channel, address->feed)) {
+        channel->feeds[channel->nfeeds++] = address->feed;
+    }
+
+    channel->hashes[channel->nrooms++] = link->room->hash;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel)
+{
+    ngx_uint_t            i;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (--channel->refs) {
+        return;
+    }
+
+    ngx_rbtree_delete(&hub->channels, &channel->sn.node);
+    ngx_queue_remove(&channel->all);
+
+    if (channel->queued) {
+        ngx_queue_remove(&channel->dirty);
+    }
+
+    if (channel->timer.timer_set) {
+        ngx_del_timer(&channel->timer);
+    }
+
+    for (i = 0; i < channel->nrooms; i++) {
+        ngx_queue_remove(&channel->links[i].queue);
+        ngx_http_flux_room_release(channel->links[i].room);
+    }
+
+    ngx_http_flux_channel_forget(channel);
+
+    if (channel->pending != NULL) {
+        ngx_http_flux_frame_release(channel->pending);
+    }
+
+    if (channel->sending != NULL) {
+        ngx_http_flux_frame_release(channel->sending);
+    }
+
+    if (channel->rest != NULL) {
+        ngx_http_flux_frame_release(channel->rest);
+    }
+
+    ngx_free(channel->cursor.data);
+    ngx_destroy_pool(channel->pool);
+}
+
+
+ngx_uint_t
+ngx_http_flux_channel_has(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_feed_t *feed)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < channel->nfeeds; i++) {
+        if (channel->feeds[i] == feed) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_flux_channel_wants(ngx_http_flux_channel_t *channel,
+    const u_char *key, size_t len)
+{
+    ngx_str_t   *wanted;
+    ngx_uint_t   i;
+
+    if (channel->keys == NULL) {
+        return 1;
+    }
+
+    wanted = channel->keys->elts;
+
+    for (i = 0; i < channel->keys->nelts; i++) {
+        if (wanted[i].len == len
+            && ngx_memcmp(wanted[i].data, key, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_http_flux_channel_forget(ngx_http_flux_channel_t *channel)
+{
+    if (channel->snapshot != NULL) {
+        ngx_http_flux_frame_release(channel->snapshot);
+        channel->snapshot = NULL;
+    }
+}
+
+
+/* --- what the log brings --------------------------------------------------- */
+
+static void
+ngx_http_flux_channel_mark(ngx_http_flux_channel_t *channel)
+{
+    if (!channel->queued) {
+        channel->queued = 1;
+        ngx_queue_insert_tail(&ngx_http_flux_hub.dirty, &channel->dirty);
+    }
+}
+
+
+void
+ngx_http_flux_channel_add(ngx_http_flux_channel_t *channel,
+    flux_entry_t *entry, uint64_t position)
+{
+    u_char               *p;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    ngx_http_flux_channel_forget(channel);
+
+    if (ngx_queue_empty(&channel->front) && ngx_queue_empty(&channel->sent)) {
+        /* whoever reads it takes it from the log */
+        return;
+    }
+
+    if (channel->pace) {
+        /* what is newest when the time has come is in the index */
+        channel->changed = 1;
+        ngx_http_flux_channel_mark(channel);
+        return;
+    }
+
+    if (channel->pending == NULL) {
+        channel->pending = ngx_http_flux_frame_create(hub->log);
+        if (channel->pending == NULL) {
+            channel->broken = 1;
+            ngx_http_flux_channel_mark(channel);
+            return;
+        }
+    }
+
+    p = ngx_http_flux_frame_message(channel->pending, entry->message_length,
+                                    entry->ordinal);
+    if (p == NULL) {
+        channel->broken = 1;
+        ngx_http_flux_channel_mark(channel);
+        return;
+    }
+
+    if (flux_log_copy(&hub->zone->log, position, 0, p, entry->message_length)
+        != FLUX_OK
+        || !ngx_http_flux_channel_wants(channel,
+                                p + flux_message_key_at(entry->address_length),
+                                entry->key_length))
+    {
+        /* overwritten: the next read of the log tells so, too */
+        ngx_http_flux_frame_undo(channel->pending, entry->message_length);
+        return;
+    }
+
+    ngx_http_flux_channel_mark(channel);
+}
+
+
+void
+ngx_http_flux_channel_join(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_reader_t *reader, uint64_t ordinal)
+{
+    ngx_str_t  cursor;
+
+    if (ngx_queue_empty(&channel->front) && ngx_queue_empty(&channel->sent)) {
+
+        /* the first one: the channel stands where it stands */
+
+        if (channel->pending != NULL) {
+            ngx_http_flux_frame_release(channel->pending);
+            channel->pending = NULL;
+        }
+
+        channel->changed = 0;
+        channel->broken = 0;
+
+        if (ngx_http_flux_channel_cursor(channel, &cursor) == NGX_OK) {
+            ngx_http_flux_channel_stand(channel, &cursor);
+        }
+    }
+
+    reader->front = 1;
+    reader->ordinal = ordinal;
+    reader->serial = channel->serial - 1;
+    ngx_queue_insert_tail(&channel->front, &reader->queue);
+
+    /* until the channel's next frame its place is not the channel's */
+
+    if (ngx_http_flux_channel_cursor(channel, &cursor) == NGX_OK) {
+        reader->joined.data = ngx_alloc(cursor.len, ngx_http_flux_hub.log);
+
+        if (reader->joined.data != NULL) {
+            ngx_memcpy(reader->joined.data, cursor.data, cursor.len);
+            reader->joined.len = cursor.len;
+        }
+    }
+}
+
+
+void
+ngx_http_flux_channel_fall_back(ngx_http_flux_channel_t *channel)
+{
+    ngx_queue_t             *q;
+    ngx_http_flux_reader_t  *reader;
+
+    channel->refs++;
+
+    while (!ngx_queue_empty(&channel->sent)) {
+        q = ngx_queue_head(&channel->sent);
+        reader = ngx_queue_data(q, ngx_http_flux_reader_t, queue);
+        ngx_http_flux_reader_fall_back(reader);
+    }
+
+    while (!ngx_queue_empty(&channel->front)) {
+        q = ngx_queue_head(&channel->front);
+        reader = ngx_queue_data(q, ngx_http_flux_reader_t, queue);
+        ngx_http_flux_reader_fall_back(reader);
+    }
+
+    if (channel->pending != NULL) {
+        ngx_http_flux_frame_release(channel->pending);
+        channel->pending = NULL;
+    }
+
+    ngx_http_flux_channel_release(channel);
+}
+
+
+/* --- flush ----------------------------------------------------------------- */
+
+static void
+ngx_http_flux_channel_tick(ngx_event_t *ev)
+{
+    ngx_http_flux_channel_mark(ev->data);
+    ngx_http_flux_hub_post();
+}
+
+
+ngx_int_t
+ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
+    ngx_uint_t *budget)
+{
+    ngx_int_t                rc = NGX_OK;
+    ngx_str_t                cursor;
+    ngx_queue_t             *q;
+    ngx_http_flux_reader_t  *reader;
+
+    channel->refs++;
+
+    if (channel->sending == NULL) {
+        channel->serial++;
+        rc = channel->pace ? ngx_http_flux_channel_conflate(channel)
+                           : ngx_http_flux_channel_seal(channel);
+    }
+
+    while (channel->sending != NULL && !ngx_queue_empty(&channel->front)) {
+
+        if (*budget == 0) {
+            ngx_http_flux_channel_release(channel);
+            return NGX_AGAIN;
+        }
+
+        --*budget;
+
+        q = ngx_queue_head(&channel->front);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&channel->sent, q);
+
+        reader = ngx_queue_data(q, ngx_http_flux_reader_t, queue);
+        ngx_http_flux_channel_send(channel, reader);
+    }
+
+    if (channel->sending != NULL) {
+        cursor = ngx_http_flux_frame_cursor(channel->sending);
+        ngx_http_flux_channel_stand(channel, &cursor);
+
+        if (!ngx_queue_empty(&channel->sent)) {
+            ngx_queue_add(&channel->front, &channel->sent);
+            ngx_queue_init(&channel->sent);
+        }
+
+        ngx_http_flux_frame_release(channel->sending);
+        channel->sending = NULL;
+    }
+
+    if (channel->rest != NULL) {
+        ngx_http_flux_frame_release(channel->rest);
+        channel->rest = NULL;
+    }
+
+    channel->queued = 0;
+    ngx_queue_remove(&channel->dirty);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_flux_channel_fall_back(channel);
+
+    } else if (channel->pending != NULL) {
+        /* came while this was sent: behind the other channels */
+        ngx_http_flux_channel_mark(channel);
+    }
+
+    ngx_http_flux_channel_release(channel);
+
+    return NGX_OK;
+}
+
+
+/* The front stands at this cursor. */
+
+static void
+ngx_http_flux_channel_stand(ngx_http_flux_channel_t *channel,
+    ngx_str_t *cursor)
+{
+    u_char  *p;
+
+    if (channel->cursor_size < cursor->len) {
+        p = ngx_alloc(cursor->len * 2, ngx_http_flux_hub.log);
+        if (p == NULL) {
+            return;
+        }
+
+        ngx_free(channel->cursor.data);
+        channel->cursor.data = p;
+        channel->cursor_size = cursor->len * 2;
+    }
+
+    ngx_memcpy(channel->cursor.data, cursor->data, cursor->len);
+    channel->cursor.len = cursor->len;
+}
+
+
+/* `pending` gets its cursor and becomes `sending`. */
+
+static ngx_int_t
+ngx_http_flux_channel_seal(ngx_http_flux_channel_t *channel)
+{
+    ngx_str_t               cursor;
+    ngx_http_flux_frame_t  *frame = channel->pending;
+
+    if (channel->broken) {
+        channel->broken = 0;
+        return NGX_ERROR;
+    }
+
+    channel->pending = NULL;
+
+    if (frame == NULL) {
+        return NGX_OK;
+    }
+
+    if (frame->messages == 0) {
+        ngx_http_flux_frame_release(frame);
+        return NGX_OK;
+    }
+
+    if (ngx_http_flux_channel_cursor(channel, &cursor) != NGX_OK
+        || ngx_http_flux_frame_close(frame, &cursor) != NGX_OK)
+    {
+        ngx_http_flux_frame_release(frame);
+        return NGX_ERROR;
+    }
+
+    channel->sending = frame;
+
+    return NGX_OK;
+}
+
+
+/*
+ * With a pace: once it is time, the newest record of each key that changed
+ * since the front's cursor.
+ */
+
+static ngx_int_t
+ngx_http_flux_channel_conflate(ngx_http_flux_channel_t *channel)
+{
+    uint64_t                 ordinal;
+    ngx_int_t                rc;
+    ngx_msec_int_t           left;
+    ngx_http_flux_behind_t  *behind;
+
+    left = (ngx_msec_int_t) (channel->flushed + channel->pace
+                             - ngx_current_msec);
+
+    if (left > 0) {
+        if (!channel->timer.timer_set) {
+            ngx_add_timer(&channel->timer, (ngx_msec_t) left);
+        }
+
+        return NGX_OK;
+    }
+
+    if (!channel->changed || ngx_queue_empty(&channel->front)) {
+        return NGX_OK;
+    }
+
+    behind = ngx_http_flux_behind_create(channel, &channel->cursor,
+                                         NGX_HTTP_FLUX_CONFLATE, 0);
+    if (behind == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_flux_backlog(behind, &channel->sending, &ordinal);
+
+    ngx_http_flux_behind_destroy(behind);
+
+    if (rc == NGX_OK) {
+        channel->changed = 0;
+        channel->flushed = ngx_current_msec;
+        return NGX_OK;
+    }
+
+    if (rc == NGX_BUSY) {
+        /* the index is being rebuilt */
+        ngx_add_timer(&channel->timer, channel->pace);
+        return NGX_OK;
+    }
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_http_flux_channel_send(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_reader_t *reader)
+{
+    ngx_http_flux_frame_t  *frame = channel->sending;
+
+    if (channel->pace
+        && (ngx_msec_int_t) (channel->flushed - reader->written)
+           < (ngx_msec_int_t) channel->pace)
+    {
+        /* it came in between: on its own until the next time */
+        ngx_http_flux_reader_fall_back(reader);
+        return;
+    }
+
+    if (frame->nmarks == 0 || reader->ordinal < frame->marks[0].ordinal) {
+        reader->serial = channel->serial;
+        ngx_http_flux_reader_send(reader, frame);
+        return;
+    }
+
+    /* it came while the frame was gathered and has seen its beginning */
+
+    if (reader->ordinal >= frame->marks[frame->nmarks - 1].ordinal) {
+        return;
+    }
+
+    if (channel->rest == NULL || channel->rest_after != reader->ordinal) {
+
+        if (channel->rest != NULL) {
+            ngx_http_flux_frame_release(channel->rest);
+        }
+
+        channel->rest = ngx_http_flux_frame_after(frame, reader->ordinal);
+        channel->rest_after = reader->ordinal;
+    }
+
+    if (channel->rest == NULL) {
+        ngx_http_flux_reader_close(reader, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    reader->serial = channel->serial;
+    ngx_http_flux_reader_send(reader, channel->rest);
+}
+
+
+/* --- cursors --------------------------------------------------------------- */
+
+int64_t
+ngx_http_flux_channel_expired(ngx_http_flux_channel_t *channel)
+{
+    int64_t               expired = 0;
+    ngx_uint_t            i;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    for (i = 0; i < channel->nfeeds; i++) {
+
+        if (channel->feeds[i]->expire == 0) {
+            continue;
+        }
+
+        if (expired == 0
+            || expired > hub->positions[channel->feeds[i]->index].expired)
+        {
+            expired = hub->positions[channel->feeds[i]->index].expired;
+        }
+    }
+
+    return expired;
+}
+
+
+ngx_int_t
+ngx_http_flux_cursor_text(flux_cursor_t *from, ngx_str_t *text)
+{
+    size_t                size;
+    u_char               *p;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    size = flux_cursor_size(from);
+
+    if (hub->scratch_size < size) {
+        p = ngx_alloc(size, hub->log);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_free(hub->scratch);
+        hub->scratch = p;
+        hub->scratch_size = size;
+    }
+
+    text->data = hub->scratch;
+    text->len = flux_cursor_encode((char *) hub->scratch, from);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_flux_channel_cursor(ngx_http_flux_channel_t *channel,
+    ngx_str_t *text)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  i, n;
+    flux_cursor_t               cursor;
+    ngx_http_flux_hub_t        *hub = &ngx_http_flux_hub;
+    flux_cursor_place_t        *places;
+    ngx_http_flux_positions_t  *positions;
+
+    cursor.time = ngx_http_flux_channel_expired(channel);
+    cursor.nsections = 1;
+    cursor.sections[0].rooms = channel->hashes;
+    cursor.sections[0].nrooms = channel->nrooms;
+
+    positions = &hub->positions[channel->feeds[0]->index];
+
+    if (channel->nfeeds == 1) {
+        cursor.sections[0].places = positions->places;
+        cursor.sections[0].nplaces = positions->n;
+
+        return ngx_http_flux_cursor_text(&cursor, text);
+    }
+
+    n = 0;
+
+    for (i = 0; i < channel->nfeeds; i++) {
+        n += hub->positions[channel->feeds[i]->index].n;
+    }
+
+    places = ngx_alloc((n + 1) * sizeof(flux_cursor_place_t), hub->log);
+    if (places == NULL) {
+        return NGX_ERROR;
+    }
+
+    cursor.sections[0].places = places;
+    cursor.sections[0].nplaces = n;
+
+    for (i = 0; i < channel->nfeeds; i++) {
+        positions = &hub->positions[channel->feeds[i]->index];
+        ngx_memcpy(places, positions->places,
+                   positions->n * sizeof(flux_cursor_place_t));
+        places += positions->n;
+    }
+
+    rc = ngx_http_flux_cursor_text(&cursor, text);
+
+    ngx_free(places - n);
+
+    return rc;
+}

@@ -1,0 +1,944 @@
+#include "ngx_http_flux_conf.h"
+#include "ngx_http_flux_kafka.h"
+
+#include "core/flux_json.h"
+
+
+#define ngx_http_flux_conf_error(cf, file, line, fmt, ...)                    \
+    ngx_log_error(NGX_LOG_EMERG, (cf)->log, 0, fmt " in %s:%ui", __VA_ARGS__, \
+                  file, line)
+
+
+static char *ngx_http_flux_conf_block(ngx_conf_t *cf,
+    ngx_conf_handler_pt handler, void *conf);
+static char *ngx_http_flux_kafka_line(ngx_conf_t *cf, ngx_command_t *dummy,
+    void *conf);
+static char *ngx_http_flux_feed_line(ngx_conf_t *cf, ngx_command_t *dummy,
+    void *conf);
+static char *ngx_http_flux_feed_topic(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_room(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_retain(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_start(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_expire(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_stale(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_format(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_kafka(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static char *ngx_http_flux_feed_demand(ngx_conf_t *cf,
+    ngx_http_flux_feed_t *feed);
+static ngx_int_t ngx_http_flux_valid_name(ngx_str_t *name);
+static ngx_int_t ngx_http_flux_valid_pointer(ngx_str_t *pointer);
+static ngx_int_t ngx_http_flux_conf_location(ngx_conf_t *cf,
+    ngx_http_flux_loc_conf_t *flcf);
+static ngx_int_t ngx_http_flux_copy(ngx_conf_t *cf, ngx_str_t *dst,
+    ngx_str_t *src);
+static uint64_t ngx_http_flux_signature(ngx_http_flux_feed_t *feed);
+
+
+typedef struct {
+    ngx_str_t   name;
+    char     *(*set)(ngx_conf_t *cf, ngx_http_flux_feed_t *feed);
+    ngx_uint_t  many;       /* arguments, and lines */
+} ngx_http_flux_feed_command_t;
+
+
+static ngx_http_flux_feed_command_t  ngx_http_flux_feed_commands[] = {
+    { ngx_string("kafka"),  ngx_http_flux_feed_kafka,  0 },
+    { ngx_string("topic"),  ngx_http_flux_feed_topic,  1 },
+    { ngx_string("room"),   ngx_http_flux_feed_room,   0 },
+    { ngx_string("retain"), ngx_http_flux_feed_retain, 0 },
+    { ngx_string("start"),  ngx_http_flux_feed_start,  0 },
+    { ngx_string("expire"), ngx_http_flux_feed_expire, 0 },
+    { ngx_string("stale"),  ngx_http_flux_feed_stale,  0 },
+    { ngx_string("demand"), ngx_http_flux_feed_demand, 0 },
+    { ngx_string("format"), ngx_http_flux_feed_format, 0 },
+    { ngx_null_string,      NULL,                      0 }
+};
+
+
+static char *
+ngx_http_flux_conf_block(ngx_conf_t *cf, ngx_conf_handler_pt handler,
+    void *conf)
+{
+    char        *rv;
+    ngx_conf_t   save;
+
+    save = *cf;
+    cf->handler = handler;
+    cf->handler_conf = conf;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    return rv;
+}
+
+
+static ngx_int_t
+ngx_http_flux_valid_name(ngx_str_t *name)
+{
+    size_t  i;
+    u_char  ch;
+
+    for (i = 0; i < name->len; i++) {
+        ch = name->data[i];
+
+        if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
+              || (ch >= '0' && ch <= '9')
+              || ch == '.' || ch == '_' || ch == '-'))
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    return name->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* librdkafka and the log want strings that end in NUL. */
+
+static ngx_int_t
+ngx_http_flux_copy(ngx_conf_t *cf, ngx_str_t *dst, ngx_str_t *src)
+{
+    dst->len = src->len;
+    dst->data = ngx_pnalloc(cf->pool, src->len + 1);
+
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(dst->data, src->data, src->len);
+    dst->data[src->len] = '\0';
+
+    return NGX_OK;
+}
+
+
+/* --- flux_kafka ---------------------------------------------------------- */
+
+static ngx_http_flux_cluster_t *
+ngx_http_flux_find_cluster(ngx_http_flux_main_conf_t *fmcf, ngx_str_t *name)
+{
+    ngx_uint_t                 i;
+    ngx_http_flux_cluster_t  **clusters = fmcf->clusters.elts;
+
+    for (i = 0; i < fmcf->clusters.nelts; i++) {
+        if (clusters[i]->name.len == name->len
+            && ngx_memcmp(clusters[i]->name.data, name->data, name->len) == 0)
+        {
+            return clusters[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+char *
+ngx_http_flux_kafka_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                       *rv;
+    ngx_str_t                  *value = cf->args->elts;
+    ngx_http_flux_cluster_t    *cluster, **slot;
+    ngx_http_flux_main_conf_t  *fmcf = conf;
+
+    if (ngx_http_flux_valid_name(&value[1]) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid flux_kafka name \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_flux_find_cluster(fmcf, &value[1]) != NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate flux_kafka \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (fmcf->clusters.nelts == NGX_HTTP_FLUX_CLUSTERS) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "more than %d flux_kafka clusters",
+                           NGX_HTTP_FLUX_CLUSTERS);
+        return NGX_CONF_ERROR;
+    }
+
+    cluster = ngx_pcalloc(cf->pool, sizeof(ngx_http_flux_cluster_t));
+    slot = ngx_array_push(&fmcf->clusters);
+
+    if (cluster == NULL || slot == NULL
+        || ngx_http_flux_copy(cf, &cluster->name, &value[1]) != NGX_OK
+        || ngx_array_init(&cluster->properties, cf->pool, 4,
+                          sizeof(ngx_keyval_t))
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    cluster->index = fmcf->clusters.nelts - 1;
+    cluster->file = cf->conf_file->file.name.data;
+    cluster->line = cf->conf_file->line;
+    *slot = cluster;
+
+    rv = ngx_http_flux_conf_block(cf, ngx_http_flux_kafka_line, cluster);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    if (cluster->brokers.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "flux_kafka \"%V\" has no brokers", &cluster->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_flux_kafka_property(ngx_conf_t *cf, ngx_http_flux_cluster_t *cluster)
+{
+    char          *error, buf[256];
+    ngx_str_t     *value = cf->args->elts;
+    ngx_keyval_t  *property, *refused;
+
+    property = ngx_array_push(&cluster->properties);
+
+    if (property == NULL
+        || ngx_http_flux_copy(cf, &property->key, &value[1]) != NGX_OK
+        || ngx_http_flux_copy(cf, &property->value, &value[2]) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    error = ngx_http_flux_kafka_check(cluster, &refused, buf, sizeof(buf));
+
+    if (error != NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "property \"%V\" of flux_kafka \"%V\": %s",
+                           &value[1], &cluster->name, error);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_flux_kafka_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
+{
+    ngx_str_t                *value = cf->args->elts;
+    ngx_http_flux_cluster_t  *cluster = conf;
+
+    if (ngx_strcmp(value[0].data, "brokers") == 0) {
+
+        if (cf->args->nelts != 2) {
+            goto arguments;
+        }
+
+        if (cluster->brokers.len) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"brokers\" directive is duplicate");
+            return NGX_CONF_ERROR;
+        }
+
+        if (value[1].len == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "empty \"brokers\"");
+            return NGX_CONF_ERROR;
+        }
+
+        return ngx_http_flux_copy(cf, &cluster->brokers, &value[1]) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (ngx_strcmp(value[0].data, "property") == 0) {
+
+        if (cf->args->nelts != 3) {
+            goto arguments;
+        }
+
+        return ngx_http_flux_kafka_property(cf, cluster);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown directive \"%V\" in flux_kafka", &value[0]);
+    return NGX_CONF_ERROR;
+
+arguments:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid number of arguments in \"%V\" directive",
+                       &value[0]);
+    return NGX_CONF_ERROR;
+}
+
+
+/* --- flux_feed ----------------------------------------------------------- */
+
+ngx_http_flux_feed_t *
+ngx_http_flux_find_feed(ngx_http_flux_main_conf_t *fmcf, u_char *name,
+    size_t len)
+{
+    ngx_uint_t              i;
+    ngx_http_flux_feed_t  **feeds = fmcf->feeds.elts;
+
+    for (i = 0; i < fmcf->feeds.nelts; i++) {
+        if (feeds[i]->name.len == len
+            && ngx_memcmp(feeds[i]->name.data, name, len) == 0)
+        {
+            return feeds[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+char *
+ngx_http_flux_feed_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                       *rv;
+    ngx_str_t                  *value = cf->args->elts;
+    ngx_http_flux_feed_t       *feed, **slot;
+    ngx_http_flux_main_conf_t  *fmcf = conf;
+
+    if (ngx_http_flux_valid_name(&value[1]) != NGX_OK
+        || value[1].len > NGX_HTTP_FLUX_ROOM_MAX)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid flux_feed name \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_flux_find_feed(fmcf, value[1].data, value[1].len) != NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate flux_feed \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (fmcf->feeds.nelts == FLUX_LOG_FEEDS) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "more than %d flux_feed",
+                           FLUX_LOG_FEEDS);
+        return NGX_CONF_ERROR;
+    }
+
+    feed = ngx_pcalloc(cf->pool, sizeof(ngx_http_flux_feed_t));
+    slot = ngx_array_push(&fmcf->feeds);
+
+    if (feed == NULL || slot == NULL
+        || ngx_http_flux_copy(cf, &feed->name, &value[1]) != NGX_OK
+        || ngx_array_init(&feed->topics, cf->pool, 2, sizeof(ngx_str_t))
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    feed->retain = 1;
+    feed->start = NGX_HTTP_FLUX_START_BEGINNING;
+    feed->slot = FLUX_NONE;
+    feed->index = fmcf->feeds.nelts - 1;
+    feed->file = cf->conf_file->file.name.data;
+    *slot = feed;
+
+    rv = ngx_http_flux_conf_block(cf, ngx_http_flux_feed_line, feed);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    if (feed->topics.nelts == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "flux_feed \"%V\" has no topic", &feed->name);
+        return NGX_CONF_ERROR;
+    }
+
+    feed->line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_flux_feed_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
+{
+    char                          *rv;
+    ngx_uint_t                     bit;
+    ngx_str_t                     *value = cf->args->elts;
+    ngx_http_flux_feed_t          *feed = conf;
+    ngx_http_flux_feed_command_t  *cmd;
+
+    for (cmd = ngx_http_flux_feed_commands; cmd->name.len; cmd++) {
+
+        if (ngx_strcmp(value[0].data, cmd->name.data) != 0) {
+            continue;
+        }
+
+        if (cf->args->nelts < 2 || (!cmd->many && cf->args->nelts > 2)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                              "invalid number of arguments in \"%V\" directive",
+                              &value[0]);
+            return NGX_CONF_ERROR;
+        }
+
+        bit = 1 << (cmd - ngx_http_flux_feed_commands);
+
+        if (!cmd->many && (feed->seen & bit)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" directive is duplicate", &value[0]);
+            return NGX_CONF_ERROR;
+        }
+
+        feed->seen |= bit;
+        rv = cmd->set(cf, feed);
+
+        if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
+            return rv;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "%s \"%V\" in \"%V\" of flux_feed \"%V\"", rv,
+                           &value[1], &value[0], &feed->name);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown directive \"%V\" in flux_feed", &value[0]);
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_flux_feed_kafka(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t  *value = cf->args->elts;
+
+    feed->cluster_line = cf->conf_file->line;
+
+    return ngx_http_flux_copy(cf, &feed->cluster_name, &value[1]) == NGX_OK
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_flux_feed_topic(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t   *value = cf->args->elts, *topic;
+    ngx_uint_t   i, n;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        /* Kafka: at most 249 of these characters */
+
+        if (ngx_http_flux_valid_name(&value[i]) != NGX_OK
+            || value[i].len > 249)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid topic \"%V\"",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        topic = feed->topics.elts;
+
+        for (n = 0; n < feed->topics.nelts; n++) {
+            if (ngx_strcmp(topic[n].data, value[i].data) == 0) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "duplicate topic \"%V\"", &value[i]);
+                return NGX_CONF_ERROR;
+            }
+        }
+
+        topic = ngx_array_push(&feed->topics);
+
+        if (topic == NULL
+            || ngx_http_flux_copy(cf, topic, &value[i]) != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* RFC 6901, section 3: '~' stands before '0' or '1' alone. */
+
+static ngx_int_t
+ngx_http_flux_valid_pointer(ngx_str_t *pointer)
+{
+    u_char  *p, *last;
+
+    last = pointer->data + pointer->len;
+
+    for (p = pointer->data; p < last; p++) {
+        if (*p == '~' && (p + 1 == last || (p[1] != '0' && p[1] != '1'))) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return flux_utf8_valid(pointer->data, pointer->len) ? NGX_OK
+                                                        : NGX_DECLINED;
+}
+
+
+static char *
+ngx_http_flux_feed_room(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t  *value = cf->args->elts, source;
+
+    source = value[1];
+
+    if (ngx_strcmp(value[1].data, "key") == 0) {
+        feed->room_rule = NGX_HTTP_FLUX_ROOM_KEY;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value[1].data, "header:", 7) == 0 && value[1].len > 7) {
+        feed->room_rule = NGX_HTTP_FLUX_ROOM_HEADER;
+        source.data += 7;
+        source.len -= 7;
+
+    } else if (ngx_strncmp(value[1].data, "json:/", 6) == 0) {
+        feed->room_rule = NGX_HTTP_FLUX_ROOM_JSON;
+        source.data += 5;
+        source.len -= 5;
+
+        if (ngx_http_flux_valid_pointer(&source) != NGX_OK) {
+            return "invalid JSON pointer";
+        }
+
+    } else {
+        return "unknown room rule";
+    }
+
+    return ngx_http_flux_copy(cf, &feed->room_source, &source) == NGX_OK
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_flux_feed_retain(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_int_t   n;
+    ngx_str_t  *value = cf->args->elts;
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR || n < 1 || n > 1000000) {
+        return "invalid number";
+    }
+
+    feed->retain = n;
+
+    return NGX_CONF_OK;
+}
+
+
+/* Whole seconds or, with a unit, as nginx's times; in ms. */
+
+static ngx_int_t
+ngx_http_flux_time(ngx_str_t *value, int64_t *ms)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(value, 0);
+
+    if (n == NGX_ERROR || n == 0) {
+        return NGX_ERROR;
+    }
+
+    *ms = n;
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_flux_feed_start(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t  *value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "beginning") == 0) {
+        feed->start = NGX_HTTP_FLUX_START_BEGINNING;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value[1].data, "end") == 0) {
+        feed->start = NGX_HTTP_FLUX_START_END;
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_flux_time(&value[1], &feed->start) == NGX_OK
+           ? NGX_CONF_OK : "invalid value";
+}
+
+
+static char *
+ngx_http_flux_feed_expire(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t  *value = cf->args->elts;
+
+    return ngx_http_flux_time(&value[1], &feed->expire) == NGX_OK
+           ? NGX_CONF_OK : "invalid time";
+}
+
+
+static char *
+ngx_http_flux_feed_stale(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t  *value = cf->args->elts;
+
+    return ngx_http_flux_time(&value[1], &feed->stale) == NGX_OK
+           ? NGX_CONF_OK : "invalid time";
+}
+
+
+static char *
+ngx_http_flux_feed_demand(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t  *value = cf->args->elts;
+
+    if (ngx_http_flux_valid_name(&value[1]) != NGX_OK || value[1].len > 249) {
+        return "invalid topic";
+    }
+
+    return ngx_http_flux_copy(cf, &feed->demand, &value[1]) == NGX_OK
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_flux_feed_format(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
+{
+    ngx_str_t  *value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "json") == 0) {
+        feed->format = FLUX_FORMAT_JSON;
+
+    } else if (ngx_strcmp(value[1].data, "text") == 0) {
+        feed->format = FLUX_FORMAT_TEXT;
+
+    } else if (ngx_strcmp(value[1].data, "binary") == 0) {
+        feed->format = FLUX_FORMAT_BINARY;
+
+    } else {
+        return "unknown format";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* --- addresses ----------------------------------------------------------- */
+
+char *
+ngx_http_flux_stream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                         *value = cf->args->elts;
+    ngx_uint_t                         i;
+    ngx_http_flux_stream_t            *stream;
+    ngx_http_flux_loc_conf_t          *flcf = conf;
+    ngx_http_compile_complex_value_t   ccv;
+
+    if (flcf->streams != NULL) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_flux_conf_location(cf, flcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    flcf->streams = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                     sizeof(ngx_http_flux_stream_t));
+    if (flcf->streams == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        stream = ngx_array_push(flcf->streams);
+
+        ngx_memzero(stream, sizeof(ngx_http_flux_stream_t));
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        stream->file = cf->conf_file->file.name.data;
+        stream->line = cf->conf_file->line;
+
+        ccv.cf = cf;
+        ccv.value = &value[i];
+        ccv.complex_value = &stream->value;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* A location whose addresses are looked up once all feeds are known. */
+
+static ngx_int_t
+ngx_http_flux_conf_location(ngx_conf_t *cf, ngx_http_flux_loc_conf_t *flcf)
+{
+    ngx_http_flux_loc_conf_t   **location;
+    ngx_http_flux_main_conf_t   *fmcf;
+
+    if (flcf->streams != NULL || flcf->patterns != NULL) {
+        return NGX_OK;
+    }
+
+    fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_flux_module);
+
+    location = ngx_array_push(&fmcf->locations);
+    if (location == NULL) {
+        return NGX_ERROR;
+    }
+
+    *location = flcf;
+
+    return NGX_OK;
+}
+
+
+char *
+ngx_http_flux_subscribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                 *value = cf->args->elts;
+    ngx_uint_t                 i;
+    ngx_http_flux_pattern_t   *pattern;
+    ngx_http_flux_loc_conf_t  *flcf = conf;
+
+    if (ngx_http_flux_conf_location(cf, flcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (flcf->patterns == NULL) {
+        flcf->patterns = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                          sizeof(ngx_http_flux_pattern_t));
+        if (flcf->patterns == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        pattern = ngx_array_push(flcf->patterns);
+        if (pattern == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        pattern->text = value[i];
+        pattern->feed = NULL;
+        pattern->file = cf->conf_file->file.name.data;
+        pattern->line = cf->conf_file->line;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_uint_t
+ngx_http_flux_valid_room(ngx_str_t *room)
+{
+    size_t  i;
+
+    if (room->len == 0 || room->len > NGX_HTTP_FLUX_ROOM_MAX
+        || !flux_utf8_valid(room->data, room->len))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < room->len; i++) {
+        if (room->data[i] < 0x20 || room->data[i] == 0x7f) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/*
+ * Splits an address in its feed and room (an empty one: none) and says what is
+ * wrong with it, or NULL.
+ */
+
+static char *
+ngx_http_flux_split(ngx_http_flux_main_conf_t *fmcf, ngx_str_t *address,
+    ngx_http_flux_feed_t **feed, ngx_str_t *room)
+{
+    u_char  *slash;
+
+    slash = ngx_strlchr(address->data, address->data + address->len, '/');
+
+    *feed = ngx_http_flux_find_feed(fmcf, address->data,
+                                    slash ? (size_t) (slash - address->data)
+                                          : address->len);
+    if (*feed == NULL) {
+        return "unknown feed in";
+    }
+
+    ngx_str_null(room);
+
+    if (slash != NULL) {
+        room->data = slash + 1;
+        room->len = address->data + address->len - room->data;
+    }
+
+    if ((*feed)->room_rule == NGX_HTTP_FLUX_ROOM_NONE) {
+        return slash ? "a room of a feed that is not split in" : NULL;
+    }
+
+    if (room->len == 0) {
+        return "no room of a split feed in";
+    }
+
+    return ngx_http_flux_valid_room(room) ? NULL : "invalid room in";
+}
+
+
+ngx_int_t
+ngx_http_flux_conf_resolve_location(ngx_conf_t *cf,
+    ngx_http_flux_main_conf_t *fmcf, ngx_http_flux_loc_conf_t *flcf)
+{
+    char                     *error;
+    u_char                   *slash;
+    ngx_str_t                 room, *text;
+    ngx_uint_t                i;
+    ngx_http_flux_stream_t   *stream;
+    ngx_http_flux_pattern_t  *pattern;
+
+    stream = flcf->streams ? flcf->streams->elts : NULL;
+
+    for (i = 0; stream != NULL && i < flcf->streams->nelts; i++) {
+
+        text = &stream[i].value.value;
+
+        if (stream[i].value.lengths != NULL) {
+
+            /* with variables: what stands before them may still tell */
+
+            slash = ngx_strlchr(text->data, text->data + text->len, '/');
+
+            if (slash == NULL
+                || ngx_strlchr(text->data, slash, '$') != NULL)
+            {
+                continue;
+            }
+        }
+
+        error = ngx_http_flux_split(fmcf, text, &stream[i].feed, &room);
+
+        if (error != NULL) {
+            ngx_http_flux_conf_error(cf, stream[i].file, stream[i].line,
+                                     "%s \"flux_stream %V\"", error, text);
+            return NGX_ERROR;
+        }
+
+        stream[i].feed = stream[i].value.lengths ? NULL : stream[i].feed;
+    }
+
+    pattern = flcf->patterns ? flcf->patterns->elts : NULL;
+
+    if (pattern != NULL && stream == NULL) {
+        ngx_http_flux_conf_error(cf, pattern[0].file, pattern[0].line,
+                                 "no flux_stream beside \"flux_subscribe %V\"",
+                                 &pattern[0].text);
+        return NGX_ERROR;
+    }
+
+    for (i = 0; pattern != NULL && i < flcf->patterns->nelts; i++) {
+
+        text = &pattern[i].text;
+        error = ngx_http_flux_split(fmcf, text, &pattern[i].feed,
+                                    &pattern[i].room);
+        if (error != NULL) {
+            ngx_http_flux_conf_error(cf, pattern[i].file, pattern[i].line,
+                                     "%s \"flux_subscribe %V\"", error, text);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Another signature is another log, read anew. */
+
+static uint64_t
+ngx_http_flux_signature(ngx_http_flux_feed_t *feed)
+{
+    uint64_t    hash;
+    ngx_str_t  *topic = feed->topics.elts;
+    ngx_uint_t  i;
+
+    hash = flux_hash(FLUX_HASH_START, feed->name.data, feed->name.len + 1);
+    hash = flux_hash(hash, feed->cluster->name.data,
+                     feed->cluster->name.len + 1);
+
+    for (i = 0; i < feed->topics.nelts; i++) {
+        hash = flux_hash(hash, topic[i].data, topic[i].len + 1);
+    }
+
+    hash = flux_hash(hash, &feed->room_rule, sizeof(feed->room_rule));
+    hash = flux_hash(hash, feed->room_source.data, feed->room_source.len);
+    hash = flux_hash(hash, &feed->retain, sizeof(feed->retain));
+    hash = flux_hash(hash, &feed->start, sizeof(feed->start));
+    hash = flux_hash(hash, &feed->format, sizeof(feed->format));
+
+    return hash ? hash : 1;
+}
+
+
+ngx_int_t
+ngx_http_flux_conf_resolve(ngx_conf_t *cf, ngx_http_flux_main_conf_t *fmcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_flux_feed_t     **feeds = fmcf->feeds.elts, *feed;
+    ngx_http_flux_cluster_t  **clusters = fmcf->clusters.elts;
+
+    for (i = 0; i < fmcf->feeds.nelts; i++) {
+        feed = feeds[i];
+
+        if (fmcf->zone == NULL) {
+            ngx_http_flux_conf_error(cf, feed->file, feed->line,
+                                     "flux_feed \"%V\" needs a flux_zone",
+                                     &feed->name);
+            return NGX_ERROR;
+        }
+
+        if (feed->cluster_name.len) {
+            feed->cluster = ngx_http_flux_find_cluster(fmcf,
+                                                       &feed->cluster_name);
+
+            if (feed->cluster == NULL) {
+                ngx_http_flux_conf_error(cf, feed->file, feed->cluster_line,
+                                 "unknown flux_kafka \"%V\" of flux_feed "
+                                 "\"%V\"", &feed->cluster_name, &feed->name);
+                return NGX_ERROR;
+            }
+
+        } else if (fmcf->clusters.nelts == 1) {
+            feed->cluster = clusters[0];
+
+        } else {
+            ngx_http_flux_conf_error(cf, feed->file, feed->line,
+                             "flux_feed \"%V\" does not say which of %ui "
+                             "flux_kafka it reads", &feed->name,
+                             fmcf->clusters.nelts);
+            return NGX_ERROR;
+        }
+
+        feed->signature = ngx_http_flux_signature(feed);
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,670 @@
+#include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_reader.h"
+
+
+/*
+ * What a turn does at the most before others get theirs: entries read, bytes
+ * copied, readers written to (some 7 us each).
+ */
+#define NGX_HTTP_FLUX_SCAN_ENTRIES  8192
+#define NGX_HTTP_FLUX_SCAN_BYTES    (1024 * 1024)
+#define NGX_HTTP_FLUX_TURN_SENDS    512
+
+/* How often rooms are looked at that may have become stale, in ms. */
+#define NGX_HTTP_FLUX_SECOND        500
+
+/* How often readers that wait for the log look again. */
+#define NGX_HTTP_FLUX_RETRY         50
+
+
+static ngx_int_t ngx_http_flux_hub_start(void);
+static void ngx_http_flux_hub_second(ngx_event_t *ev);
+static void ngx_http_flux_hub_turn(ngx_event_t *ev);
+static void ngx_http_flux_hub_retry(ngx_event_t *ev);
+static void ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position);
+static void ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position);
+static void ngx_http_flux_hub_place(flux_entry_t *entry);
+static void ngx_http_flux_hub_status(flux_entry_t *entry);
+static void ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed);
+static void ngx_http_flux_hub_lost(void);
+static void ngx_http_flux_hub_map_feeds(void);
+static void ngx_http_flux_hub_serve_waiting(void);
+
+
+ngx_http_flux_hub_t  ngx_http_flux_hub;
+
+
+
+ngx_int_t
+ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
+{
+    ngx_uint_t            i;
+    flux_log_header_t    *header = fmcf->zone->log.header;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    ngx_memzero(hub, sizeof(ngx_http_flux_hub_t));
+
+    hub->fmcf = fmcf;
+    hub->zone = fmcf->zone;
+    hub->log = cycle->log;
+
+    ngx_rbtree_init(&hub->rooms, &hub->rooms_sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_rbtree_init(&hub->channels, &hub->channels_sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_queue_init(&hub->all);
+    ngx_queue_init(&hub->dirty);
+    ngx_queue_init(&hub->waiting);
+    ngx_queue_init(&hub->readers);
+
+    /* both are touched only where there is something */
+
+    hub->by_node = calloc(header->nnodes, sizeof(ngx_http_flux_room_t *));
+    hub->place_of = ngx_alloc(header->npartitions * sizeof(uint32_t),
+                              cycle->log);
+    hub->positions = ngx_pcalloc(cycle->pool, (fmcf->feeds.nelts + 1)
+                                          * sizeof(ngx_http_flux_positions_t));
+
+    if (hub->by_node == NULL || hub->place_of == NULL
+        || hub->positions == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < header->npartitions; i++) {
+        hub->place_of[i] = FLUX_NONE;
+    }
+
+    hub->turn.handler = ngx_http_flux_hub_turn;
+    hub->turn.log = cycle->log;
+
+    hub->retry.handler = ngx_http_flux_hub_retry;
+    hub->retry.log = cycle->log;
+    hub->retry.cancelable = 1;
+
+    hub->second.handler = ngx_http_flux_hub_second;
+    hub->second.log = cycle->log;
+    hub->second.cancelable = 1;
+    ngx_add_timer(&hub->second, NGX_HTTP_FLUX_SECOND);
+
+    return ngx_http_flux_hub_start();
+}
+
+
+/* Rooms become stale by nothing happening. */
+
+static void
+ngx_http_flux_hub_second(ngx_event_t *ev)
+{
+    ngx_uint_t              i;
+    ngx_http_flux_hub_t    *hub = &ngx_http_flux_hub;
+    ngx_http_flux_feed_t  **feeds = hub->fmcf->feeds.elts;
+
+    for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
+        if (feeds[i]->stale) {
+            hub->state_soon = 1;
+            ngx_http_flux_hub_post();
+            break;
+        }
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_FLUX_SECOND);
+}
+
+
+void
+ngx_http_flux_hub_exit(void)
+{
+    ngx_uint_t            i;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (hub->fmcf == NULL) {
+        return;
+    }
+
+    for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
+        ngx_free(hub->positions[i].ids);
+        ngx_free(hub->positions[i].places);
+        ngx_free(hub->positions[i].down);
+    }
+
+    free(hub->by_node);
+    ngx_free(hub->place_of);
+    ngx_free(hub->scratch);
+    hub->fmcf = NULL;
+}
+
+
+/* From the head on: what was before is had from the index. */
+
+static ngx_int_t
+ngx_http_flux_hub_start(void)
+{
+    ngx_int_t              rc = NGX_OK;
+    ngx_uint_t             i, locked;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_feed_t **feeds = hub->fmcf->feeds.elts;
+
+    locked = ngx_http_flux_hub_lock();
+
+    hub->position = flux_log_head(&hub->zone->log);
+    hub->ordinal = hub->zone->log.header->ordinal;
+
+    ngx_http_flux_hub_map_feeds();
+
+    for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
+        if (ngx_http_flux_positions_update(feeds[i],
+                                           NGX_HTTP_FLUX_POSITIONS_START, 0)
+            != NGX_OK)
+        {
+            rc = NGX_ERROR;
+        }
+    }
+
+    ngx_http_flux_hub_unlock(locked);
+
+    return rc;
+}
+
+
+/* Unless the lock is held already; the result goes to unlock. */
+
+ngx_uint_t
+ngx_http_flux_hub_lock(void)
+{
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (hub->locked) {
+        return 0;
+    }
+
+    ngx_shmtx_lock(&hub->zone->shpool->mutex);
+    hub->locked = 1;
+
+    return 1;
+}
+
+
+void
+ngx_http_flux_hub_unlock(ngx_uint_t locked)
+{
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (locked) {
+        hub->locked = 0;
+        ngx_shmtx_unlock(&hub->zone->shpool->mutex);
+    }
+}
+
+
+/* Under the lock. */
+
+static void
+ngx_http_flux_hub_map_feeds(void)
+{
+    uint32_t                slot;
+    ngx_uint_t              i;
+    ngx_http_flux_hub_t    *hub = &ngx_http_flux_hub;
+    ngx_http_flux_feed_t  **feeds = hub->fmcf->feeds.elts;
+
+    ngx_memzero(hub->by_slot, sizeof(hub->by_slot));
+
+    for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
+        slot = flux_log_find_feed(&hub->zone->log, feeds[i]->signature);
+        feeds[i]->slot = slot;
+
+        if (slot != FLUX_NONE) {
+            hub->by_slot[slot] = feeds[i];
+        }
+    }
+}
+
+
+/* --- reading the log ------------------------------------------------------ */
+
+void
+ngx_http_flux_hub_scan(void)
+{
+    uint64_t              position, began;
+    ngx_uint_t            n;
+    flux_entry_t          entry;
+    flux_status_t         rc;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    began = hub->position;
+
+    for (n = 0; /* void */ ; n++) {
+
+        position = hub->position;
+        rc = flux_log_read(&hub->zone->log, &position, &entry);
+
+        if (rc == FLUX_AGAIN) {
+            hub->position = position;
+            hub->behind = 0;
+            return;
+        }
+
+        if (rc == FLUX_LOST) {
+            ngx_http_flux_hub_lost();
+            return;
+        }
+
+        if (!hub->locked
+            && (n >= NGX_HTTP_FLUX_SCAN_ENTRIES
+                || position - began > NGX_HTTP_FLUX_SCAN_BYTES)
+            && entry.kind != FLUX_ENTRY_LEAVE)
+        {
+            /* a LEAVE is of the record before it: no cursor in between */
+            hub->behind = 1;
+            return;
+        }
+
+        hub->position = position;
+
+        if (!(entry.flags & FLUX_ENTRY_MOVED)) {
+            hub->ordinal = entry.ordinal;
+            ngx_http_flux_hub_entry(&entry, position - entry.size);
+        }
+    }
+}
+
+
+static void
+ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position)
+{
+    ngx_queue_t           *q;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_link_t  *link;
+    ngx_http_flux_room_t  *room;
+
+    if (entry->kind == FLUX_ENTRY_STATUS || entry->kind == FLUX_ENTRY_RESET) {
+        ngx_http_flux_hub_status(entry);
+        return;
+    }
+
+    if (entry->partition != FLUX_NONE) {
+        ngx_http_flux_hub_place(entry);
+    }
+
+    if (entry->flags & FLUX_ENTRY_NEW_ROOM) {
+        ngx_http_flux_hub_bind(entry, position);
+    }
+
+    room = hub->by_node[entry->room];
+
+    if (room == NULL) {
+        return;
+    }
+
+    if (entry->kind == FLUX_ENTRY_RECORD) {
+        room->ts = ngx_max(room->ts, entry->ts);
+        room->partition = entry->partition;
+
+        if (room->state != NGX_HTTP_FLUX_LIVE) {
+            hub->state_soon = 1;
+        }
+    }
+
+    for (q = ngx_queue_head(&room->links);
+         q != ngx_queue_sentinel(&room->links);
+         q = ngx_queue_next(q))
+    {
+        link = ngx_queue_data(q, ngx_http_flux_link_t, queue);
+        ngx_http_flux_channel_add(link->channel, entry, position);
+    }
+}
+
+
+/* The hub has read the partition up to behind this entry. */
+
+static void
+ngx_http_flux_hub_place(flux_entry_t *entry)
+{
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    flux_cursor_place_t   *place;
+    ngx_http_flux_feed_t  *feed = hub->by_slot[entry->feed];
+
+    if (feed == NULL) {
+        /* of another nginx.conf */
+        return;
+    }
+
+    if (hub->place_of[entry->partition] == FLUX_NONE) {
+        (void) ngx_http_flux_positions_update(feed,
+                                              NGX_HTTP_FLUX_POSITIONS_NEW, 0);
+    }
+
+    if (hub->place_of[entry->partition] == FLUX_NONE) {
+        return;
+    }
+
+    place = &hub->positions[feed->index].places[
+                                            hub->place_of[entry->partition]];
+    place->offset = entry->offset + 1;
+    place->check = entry->check;
+}
+
+
+/* --- changes that no message tells ---------------------------------------- */
+
+static void
+ngx_http_flux_hub_status(flux_entry_t *entry)
+{
+    ngx_uint_t                locked;
+    ngx_queue_t              *q;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_feed_t     *feed;
+    ngx_http_flux_channel_t  *channel;
+
+    locked = ngx_http_flux_hub_lock();
+    ngx_http_flux_hub_map_feeds();
+    ngx_http_flux_hub_unlock(locked);
+
+    feed = hub->by_slot[entry->feed];
+
+    if (feed == NULL) {
+        return;
+    }
+
+    if (entry->kind == FLUX_ENTRY_RESET) {
+        (void) ngx_http_flux_positions_update(feed,
+                        NGX_HTTP_FLUX_POSITIONS_RESET,
+                        hub->position - entry->size);
+        ngx_http_flux_hub_reset(feed);
+        return;
+    }
+
+    (void) ngx_http_flux_positions_update(feed, NGX_HTTP_FLUX_POSITIONS_NEW,
+                                          0);
+
+    if (entry->ts) {
+        hub->positions[feed->index].expired = entry->ts;
+    }
+
+    /* a snapshot says whether its feed is complete */
+
+    for (q = ngx_queue_head(&hub->all);
+         q != ngx_queue_sentinel(&hub->all);
+         q = ngx_queue_next(q))
+    {
+        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
+
+        if (ngx_http_flux_channel_has(channel, feed)) {
+            ngx_http_flux_channel_forget(channel);
+        }
+    }
+
+    hub->retry_soon = 1;
+    hub->state_soon = 1;
+}
+
+
+/* The topic of a feed is another one: all its readers begin anew. */
+
+static void
+ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed)
+{
+    ngx_queue_t              *q;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_reader_t   *reader;
+    ngx_http_flux_channel_t  *channel;
+
+    for (q = ngx_queue_head(&hub->all);
+         q != ngx_queue_sentinel(&hub->all);
+         q = ngx_queue_next(q))
+    {
+        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
+
+        if (ngx_http_flux_channel_has(channel, feed)) {
+            ngx_http_flux_channel_forget(channel);
+            ngx_http_flux_channel_fall_back(channel);
+        }
+    }
+
+    for (q = ngx_queue_head(&hub->readers);
+         q != ngx_queue_sentinel(&hub->readers);
+         q = ngx_queue_next(q))
+    {
+        reader = ngx_queue_data(q, ngx_http_flux_reader_t, all);
+
+        if (reader->behind != NULL
+            && ngx_http_flux_channel_has(reader->channel, feed))
+        {
+            ngx_http_flux_behind_reset(reader->behind, feed);
+        }
+    }
+
+    hub->retry_soon = 1;
+}
+
+
+/*
+ * The writer has lapped this worker.  What was read is in the channels and
+ * goes out; the rest everybody gets from the index.
+ */
+
+static void
+ngx_http_flux_hub_lost(void)
+{
+    ngx_uint_t                locked;
+    ngx_queue_t              *q;
+    ngx_rbtree_node_t        *node;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_room_t     *room;
+    ngx_http_flux_channel_t  *channel;
+
+    ngx_log_error(NGX_LOG_WARN, hub->log, 0,
+                  "flux log went once around before this worker read it");
+
+    for (q = ngx_queue_head(&hub->all);
+         q != ngx_queue_sentinel(&hub->all);
+         q = ngx_queue_next(q))
+    {
+        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
+        ngx_http_flux_channel_forget(channel);
+        ngx_http_flux_channel_fall_back(channel);
+    }
+
+    (void) ngx_http_flux_hub_start();
+
+    if (hub->rooms.root != &hub->rooms_sentinel) {
+
+        locked = ngx_http_flux_hub_lock();
+
+        for (node = ngx_rbtree_min(hub->rooms.root, &hub->rooms_sentinel);
+             node != NULL;
+             node = ngx_rbtree_next(&hub->rooms, node))
+        {
+            room = (ngx_http_flux_room_t *) node;
+
+            if (!hub->zone->log.header->dirty) {
+                ngx_http_flux_room_bind(room);
+            }
+        }
+
+        ngx_http_flux_hub_unlock(locked);
+    }
+
+    hub->retry_soon = 1;
+}
+
+
+/* A room's first entry tells its node's number, which may have been another's. */
+
+static void
+ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position)
+{
+    u_char                 address[255 + 1 + NGX_HTTP_FLUX_ROOM_MAX * 6];
+    ngx_str_t              name;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_feed_t  *feed = hub->by_slot[entry->feed];
+    ngx_http_flux_room_t  *room = hub->by_node[entry->room];
+
+    if (room != NULL) {
+        room->node = FLUX_NONE;
+        hub->by_node[entry->room] = NULL;
+    }
+
+    if (feed == NULL || entry->address_length > sizeof(address)
+        || flux_log_copy(&hub->zone->log, position, FLUX_MESSAGE_PREFIX,
+                         address, entry->address_length)
+           != FLUX_OK)
+    {
+        return;
+    }
+
+    name.data = address;
+    name.len = entry->address_length;
+    room = ngx_http_flux_room_find(&name);
+
+    if (room == NULL) {
+        return;
+    }
+
+    if (room->node != FLUX_NONE) {
+        hub->by_node[room->node] = NULL;
+    }
+
+    room->node = entry->room;
+    hub->by_node[room->node] = room;
+}
+
+
+/* --- the turn -------------------------------------------------------------- */
+
+void
+ngx_http_flux_hub_wake(ngx_event_t *ev)
+{
+    ngx_connection_t  *c = ev->data;
+
+    if (c->close && ngx_http_flux_hub.fmcf != NULL) {
+        /* as all idle connections are: the worker is asked to end */
+        c->close = 0;
+        c->idle = 0;
+        ngx_http_flux_drain();
+        return;
+    }
+
+    if (ngx_http_flux_hub.fmcf != NULL) {
+        ngx_http_flux_hub_turn(&ngx_http_flux_hub.turn);
+    }
+}
+
+
+void
+ngx_http_flux_hub_post(void)
+{
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (!hub->turn.posted) {
+        ngx_post_event(&hub->turn, &ngx_posted_next_events);
+    }
+}
+
+
+static void
+ngx_http_flux_hub_turn(ngx_event_t *ev)
+{
+    ngx_int_t                 rc;
+    ngx_uint_t                budget = NGX_HTTP_FLUX_TURN_SENDS;
+    ngx_queue_t              *q;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_channel_t  *channel;
+
+    ngx_http_flux_hub_scan();
+
+    while (!ngx_queue_empty(&hub->dirty)) {
+
+        q = ngx_queue_head(&hub->dirty);
+        channel = ngx_queue_data(q, ngx_http_flux_channel_t, dirty);
+
+        rc = ngx_http_flux_channel_flush(channel, &budget);
+
+        if (rc == NGX_AGAIN) {
+            ngx_http_flux_hub_post();
+            return;
+        }
+    }
+
+    if (hub->state_soon) {
+        hub->state_soon = 0;
+        ngx_http_flux_state_update();
+    }
+
+    if (hub->telling && ngx_http_flux_state_tell(&budget) == NGX_AGAIN) {
+        ngx_http_flux_hub_post();
+        return;
+    }
+
+    if (hub->retry_soon) {
+        hub->retry_soon = 0;
+        ngx_http_flux_hub_serve_waiting();
+    }
+
+    if (hub->behind) {
+        ngx_http_flux_hub_post();
+    }
+}
+
+
+/* Those whom only the log can help: ahead of this node, or at a dirty index. */
+
+void
+ngx_http_flux_hub_wait(ngx_http_flux_reader_t *reader)
+{
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (!reader->waiting) {
+        reader->waiting = 1;
+        ngx_queue_insert_tail(&hub->waiting, &reader->queue);
+    }
+
+    if (!hub->retry.timer_set) {
+        ngx_add_timer(&hub->retry, NGX_HTTP_FLUX_RETRY);
+    }
+}
+
+
+static void
+ngx_http_flux_hub_retry(ngx_event_t *ev)
+{
+    ngx_http_flux_hub_serve_waiting();
+}
+
+
+static void
+ngx_http_flux_hub_serve_waiting(void)
+{
+    ngx_uint_t               n;
+    ngx_queue_t              waiting, *q;
+    ngx_http_flux_hub_t     *hub = &ngx_http_flux_hub;
+    ngx_http_flux_reader_t  *reader;
+
+    if (ngx_queue_empty(&hub->waiting)) {
+        return;
+    }
+
+    /* who still has to wait comes into the list again */
+
+    ngx_queue_init(&waiting);
+    ngx_queue_add(&waiting, &hub->waiting);
+    ngx_queue_init(&hub->waiting);
+
+    for (n = 0; !ngx_queue_empty(&waiting); n++) {
+
+        if (n == NGX_HTTP_FLUX_TURN_SENDS) {
+            ngx_queue_add(&hub->waiting, &waiting);
+            hub->retry_soon = 1;
+            ngx_http_flux_hub_post();
+            return;
+        }
+
+        q = ngx_queue_head(&waiting);
+        ngx_queue_remove(q);
+
+        reader = ngx_queue_data(q, ngx_http_flux_reader_t, queue);
+        reader->waiting = 0;
+
+        ngx_http_flux_reader_catch_up(reader);
+    }
+}

@@ -1,0 +1,180 @@
+#include "ngx_http_flux_request.h"
+
+
+static ngx_int_t ngx_http_flux_poll_start(ngx_http_flux_reader_t *reader);
+static ngx_uint_t ngx_http_flux_poll_encoding(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_poll_send(ngx_http_flux_reader_t *reader,
+    ngx_str_t *bytes, size_t *sent);
+static ngx_int_t ngx_http_flux_poll_heartbeat(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_poll_answer(ngx_http_flux_reader_t *reader,
+    ngx_str_t *messages);
+static ngx_int_t ngx_http_flux_poll_tell(ngx_http_flux_reader_t *reader,
+    ngx_str_t *messages);
+static void ngx_http_flux_poll_end(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_end_t why, ngx_msec_t retry);
+
+
+ngx_http_flux_transport_t  ngx_http_flux_poll = {
+    ngx_string("poll"),
+    2,
+    NGX_HTTP_FLUX_WHOLE,
+    ngx_http_flux_poll_start,
+    ngx_http_flux_poll_encoding,
+    ngx_http_flux_poll_send,
+    ngx_http_flux_poll_heartbeat,
+    ngx_http_flux_poll_end,
+    ngx_http_flux_poll_tell,
+    NULL,
+    ngx_http_test_reading
+};
+
+
+static ngx_int_t
+ngx_http_flux_poll_start(ngx_http_flux_reader_t *reader)
+{
+    /* the header goes with the frame */
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_flux_poll_encoding(ngx_http_flux_reader_t *reader)
+{
+    return NGX_HTTP_FLUX_AS_JSON;
+}
+
+
+/* The frame is the answer: all of it, through the filters. */
+
+static ngx_int_t
+ngx_http_flux_poll_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
+    size_t *sent)
+{
+    ngx_int_t            rc;
+    ngx_buf_t           *b;
+    ngx_chain_t          out;
+    ngx_http_request_t  *r = reader->request;
+
+    b = ngx_create_temp_buf(r->pool, bytes->len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->last = ngx_cpymem(b->pos, bytes->data, bytes->len);
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = bytes->len;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    if (ngx_http_output_filter(r, &out) == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    *sent = bytes->len;
+
+    return NGX_DONE;
+}
+
+
+/* Nothing has come in time: the answer is where the reader stands. */
+
+static ngx_int_t
+ngx_http_flux_poll_heartbeat(ngx_http_flux_reader_t *reader)
+{
+    ngx_str_t  none = ngx_null_string;
+
+    if (reader->deadline == 0
+        || (ngx_msec_int_t) (reader->deadline - ngx_current_msec) > 0)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_flux_poll_answer(reader, &none);
+}
+
+
+static ngx_int_t
+ngx_http_flux_poll_answer(ngx_http_flux_reader_t *reader, ngx_str_t *messages)
+{
+    size_t                  sent = 0;
+    u_char                 *p;
+    ngx_int_t               rc = NGX_ERROR;
+    ngx_str_t               cursor;
+    ngx_http_flux_frame_t  *frame;
+
+    if (reader->behind != NULL) {
+        if (ngx_http_flux_behind_text(reader->behind, &cursor) != NGX_OK) {
+            cursor.len = 0;
+        }
+
+    } else {
+        cursor = *ngx_http_flux_reader_place(reader, &cursor);
+    }
+
+    frame = ngx_http_flux_frame_create(ngx_http_flux_hub.log);
+
+    if (frame != NULL) {
+
+        if (messages->len) {
+            p = ngx_http_flux_frame_message(frame, messages->len, 0);
+
+            if (p != NULL) {
+                ngx_memcpy(p, messages->data, messages->len);
+            }
+        }
+
+        if (ngx_http_flux_frame_close(frame, &cursor) == NGX_OK) {
+            rc = ngx_http_flux_poll_send(reader,
+                       ngx_http_flux_frame_encode(frame,
+                                                  NGX_HTTP_FLUX_AS_JSON),
+                       &sent);
+            ngx_http_flux_reader_count(reader, sent);
+        }
+
+        ngx_http_flux_frame_release(frame);
+    }
+
+    ngx_http_flux_reader_close(reader, rc == NGX_DONE ? NGX_OK : NGX_ERROR);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_flux_poll_end(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_end_t why, ngx_msec_t retry)
+{
+    u_char     buf[128];
+    ngx_str_t  message;
+
+    message.data = buf;
+    message.len = ngx_http_flux_end_message(buf, why, retry) - buf;
+
+    (void) ngx_http_flux_poll_answer(reader, &message);
+}
+
+
+/* One who waits is answered: it has no other message to be told with. */
+
+static ngx_int_t
+ngx_http_flux_poll_tell(ngx_http_flux_reader_t *reader, ngx_str_t *messages)
+{
+    if (!reader->front && !reader->waiting) {
+        return NGX_OK;
+    }
+
+    return ngx_http_flux_poll_answer(reader, messages);
+}

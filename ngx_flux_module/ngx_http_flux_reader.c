@@ -1,0 +1,844 @@
+#include "ngx_http_flux_reader.h"
+
+
+/* Frames of a backlog to one reader before others get their turn. */
+#define NGX_HTTP_FLUX_READER_FRAMES  4
+
+/* What may wait for a socket of answers to what its client asks. */
+#define NGX_HTTP_FLUX_TOLD_MAX       (64 * 1024)
+
+/* Who is sent away comes back after a while of this and less, in ms. */
+#define NGX_HTTP_FLUX_RETRY_MAX      1000
+
+
+static ngx_int_t ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader,
+    ngx_str_t *cursor);
+static void ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader,
+    ngx_uint_t on);
+static void ngx_http_flux_reader_retire(void *data);
+static void ngx_http_flux_reader_cleanup(void *data);
+static void ngx_http_flux_reader_write(ngx_http_request_t *r);
+static ngx_int_t ngx_http_flux_reader_push(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_reader_push_bytes(
+    ngx_http_flux_reader_t *reader, ngx_str_t *bytes, size_t *sent);
+static ngx_int_t ngx_http_flux_reader_push_told(
+    ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_reader_push_frame(
+    ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_reader_give(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_frame_t *frame);
+static ngx_int_t ngx_http_flux_reader_pace(ngx_http_flux_reader_t *reader);
+static void ngx_http_flux_reader_leave(ngx_http_flux_reader_t *reader);
+static void ngx_http_flux_reader_arm(ngx_http_flux_reader_t *reader);
+static void ngx_http_flux_reader_timer(ngx_event_t *ev);
+
+
+ngx_int_t
+ngx_http_flux_reader_create(ngx_http_request_t *r,
+    ngx_http_flux_transport_t *transport, ngx_http_flux_channel_t *channel,
+    ngx_str_t *cursor, ngx_msec_t wait)
+{
+    ngx_int_t                rc;
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_cleanup_t      *end;
+    ngx_http_flux_reader_t  *reader;
+
+    reader = ngx_pcalloc(r->pool, sizeof(ngx_http_flux_reader_t));
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    end = ngx_http_cleanup_add(r, 0);
+
+    if (reader == NULL || cln == NULL || end == NULL) {
+        ngx_http_flux_channel_release(channel);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    reader->request = r;
+    reader->transport = transport;
+    reader->channel = channel;
+    reader->deadline = wait ? ngx_current_msec + wait : 0;
+    reader->written = ngx_current_msec;
+    reader->version = ngx_http_flux_hub.version;
+    reader->resumed = cursor->len != 0;
+
+    reader->timer.handler = ngx_http_flux_reader_timer;
+    reader->timer.data = reader;
+    reader->timer.log = r->connection->log;
+
+    cln->handler = ngx_http_flux_reader_cleanup;
+    cln->data = reader;
+    end->handler = ngx_http_flux_reader_retire;
+    end->data = reader;
+
+    ngx_queue_insert_tail(&ngx_http_flux_hub.readers, &reader->all);
+    ngx_http_flux_reader_seat(reader, 1);
+    ngx_http_set_ctx(r, reader, ngx_http_flux_module);
+
+    rc = ngx_http_flux_reader_init(reader, cursor);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    r->main->count++;
+    r->write_event_handler = ngx_http_flux_reader_write;
+    r->read_event_handler = transport->read;
+
+    if (ngx_http_flux_hub.draining) {
+        ngx_http_flux_drain();
+    }
+
+    ngx_http_flux_reader_arm(reader);
+    ngx_http_flux_reader_catch_up(reader);
+
+    /* closed or not, the request lives until the handler returns */
+    reader->served = 1;
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
+{
+    ngx_int_t                  n;
+    ngx_str_t                  value;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    if (flcf->expires != NULL) {
+        if (ngx_http_complex_value(reader->request, flcf->expires, &value)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        n = ngx_atotm(value.data, value.len);
+        reader->expires = n == NGX_ERROR ? 0 : n;
+    }
+
+    reader->behind = ngx_http_flux_behind_create(reader->channel, cursor,
+                                                 NGX_HTTP_FLUX_EXACT
+                                                 |reader->transport->flags,
+                                                 flcf->buffer);
+    if (reader->behind == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return reader->transport->start(reader);
+}
+
+
+/* Counts the reader in the zone, and for each of its feeds. */
+
+static void
+ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
+{
+    ngx_uint_t             i;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_seat_t  *seat = hub->zone->seat;
+
+    if (seat == NULL) {
+        return;
+    }
+
+    if (on) {
+        for (i = 0; i < reader->channel->nfeeds; i++) {
+            if (reader->channel->feeds[i]->slot != FLUX_NONE) {
+                reader->counted |= UINT64_C(1)
+                                   << reader->channel->feeds[i]->slot;
+            }
+        }
+    }
+
+    seat->connected[reader->transport->index] += on ? 1 : -1;
+
+    for (i = 0; i < FLUX_LOG_FEEDS; i++) {
+        if (reader->counted & (UINT64_C(1) << i)) {
+            seat->readers[i][reader->transport->index] += on ? 1 : -1;
+        }
+    }
+
+    if (!on) {
+        reader->counted = 0;
+    }
+}
+
+
+/* It is sent nothing any more; the request may live on for a while. */
+
+static void
+ngx_http_flux_reader_retire(void *data)
+{
+    ngx_str_t                buf, *place;
+    ngx_http_flux_reader_t  *reader = data;
+
+    if (reader->closing) {
+        return;
+    }
+
+    reader->closing = 1;
+
+    /* for the access log */
+
+    place = NULL;
+
+    if (reader->front) {
+        place = ngx_http_flux_reader_place(reader, &buf);
+
+    } else if (reader->behind != NULL
+               && ngx_http_flux_behind_text(reader->behind, &buf) == NGX_OK)
+    {
+        place = &buf;
+    }
+
+    if (place != NULL && place->len) {
+        reader->last.data = ngx_pstrdup(reader->request->pool, place);
+        reader->last.len = reader->last.data ? place->len : 0;
+    }
+
+    ngx_http_flux_reader_leave(reader);
+    ngx_http_flux_reader_seat(reader, 0);
+    ngx_queue_remove(&reader->all);
+
+    if (reader->timer.timer_set) {
+        ngx_del_timer(&reader->timer);
+    }
+}
+
+
+/* Runs after the access log, whose variables want to know. */
+
+static void
+ngx_http_flux_reader_cleanup(void *data)
+{
+    ngx_http_flux_reader_t  *reader = data;
+
+    if (reader->transport->cleanup != NULL) {
+        reader->transport->cleanup(reader);
+    }
+
+    if (reader->out != NULL) {
+        ngx_http_flux_frame_release(reader->out);
+    }
+
+    if (reader->behind != NULL) {
+        ngx_http_flux_behind_destroy(reader->behind);
+    }
+
+    ngx_free(reader->told.data);
+    ngx_free(reader->telling.data);
+    ngx_free(reader->joined.data);
+
+    ngx_http_flux_channel_release(reader->channel);
+}
+
+
+void
+ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes)
+{
+    (void) ngx_atomic_fetch_add(
+               &ngx_http_flux_hub.zone->shared->bytes[reader->transport->index],
+               bytes);
+}
+
+
+/* --- sending --------------------------------------------------------------- */
+
+void
+ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_frame_t *frame)
+{
+    ngx_free(reader->joined.data);
+    ngx_str_null(&reader->joined);
+
+    reader->out = ngx_http_flux_frame_hold(frame);
+    reader->sent = 0;
+    reader->started = 0;
+
+    if (ngx_http_flux_reader_push(reader) == NGX_AGAIN) {
+        /* what comes meanwhile it takes from the log */
+        ngx_http_flux_reader_leave(reader);
+    }
+}
+
+
+/*
+ * Sends what there is to send: a frame that was begun, what was told, a frame.
+ * NGX_OK: all went; NGX_AGAIN: the socket is full; NGX_DONE: the reader is
+ * gone.
+ */
+
+static ngx_int_t
+ngx_http_flux_reader_push(ngx_http_flux_reader_t *reader)
+{
+    ngx_int_t  rc;
+
+    while (reader->told.len || reader->telling.len || reader->out != NULL) {
+
+        if (reader->out != NULL
+            && (reader->started
+                || (!reader->told.len && !reader->telling.len)))
+        {
+            rc = ngx_http_flux_reader_push_frame(reader);
+
+        } else {
+            rc = ngx_http_flux_reader_push_told(reader);
+        }
+
+        if (rc == NGX_AGAIN) {
+            if (!reader->blocked) {
+                reader->blocked = 1;
+                ngx_http_flux_reader_arm(reader);
+            }
+
+            return NGX_AGAIN;
+        }
+
+        if (rc != NGX_OK) {
+            ngx_http_flux_reader_close(reader,
+                                       rc == NGX_DONE ? NGX_OK : NGX_ERROR);
+            return NGX_DONE;
+        }
+    }
+
+    reader->blocked = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_flux_reader_push_bytes(ngx_http_flux_reader_t *reader,
+    ngx_str_t *bytes, size_t *sent)
+{
+    size_t     before = *sent;
+    ngx_int_t  rc;
+
+    rc = reader->transport->send(reader, bytes, sent);
+
+    if (*sent != before) {
+        reader->written = ngx_current_msec;
+        ngx_http_flux_reader_count(reader, *sent - before);
+    }
+
+    return rc;
+}
+
+
+/* TLS and HTTP/2 want bytes that were begun to stay where they are. */
+
+static ngx_int_t
+ngx_http_flux_reader_push_told(ngx_http_flux_reader_t *reader)
+{
+    ngx_int_t  rc;
+    ngx_str_t  bytes;
+
+    if (reader->telling.len == 0) {
+        reader->telling = reader->told;
+        reader->told_sent = 0;
+        ngx_memzero(&reader->told, sizeof(ngx_http_flux_text_t));
+    }
+
+    bytes.data = reader->telling.data;
+    bytes.len = reader->telling.len;
+
+    rc = ngx_http_flux_reader_push_bytes(reader, &bytes, &reader->told_sent);
+
+    if (rc == NGX_OK) {
+        ngx_free(reader->telling.data);
+        ngx_memzero(&reader->telling, sizeof(ngx_http_flux_text_t));
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_flux_reader_push_frame(ngx_http_flux_reader_t *reader)
+{
+    ngx_int_t                   rc;
+    ngx_str_t                  *bytes, cursor;
+    ngx_http_flux_frame_t      *frame = reader->out;
+    ngx_http_flux_shared_t     *shared = ngx_http_flux_hub.zone->shared;
+    ngx_http_flux_loc_conf_t   *flcf;
+    ngx_http_flux_transport_t  *transport = reader->transport;
+
+    bytes = ngx_http_flux_frame_encode(frame, transport->encoding(reader));
+    if (bytes == NULL) {
+        return NGX_ERROR;
+    }
+
+    reader->started = 1;
+    rc = ngx_http_flux_reader_push_bytes(reader, bytes, &reader->sent);
+
+    if (rc != NGX_OK && rc != NGX_DONE) {
+        return rc;
+    }
+
+    reader->out = NULL;
+    reader->started = 0;
+    reader->messages += frame->messages;
+
+    (void) ngx_atomic_fetch_add(&shared->frames[transport->index], 1);
+    (void) ngx_atomic_fetch_add(&shared->messages[transport->index],
+                                frame->messages);
+
+    if (rc == NGX_OK && !reader->front && reader->behind == NULL) {
+
+        /* it was at the front and too slow: now on its own */
+
+        flcf = ngx_http_get_module_loc_conf(reader->request,
+                                            ngx_http_flux_module);
+        cursor = ngx_http_flux_frame_cursor(frame);
+
+        reader->behind = ngx_http_flux_behind_create(reader->channel, &cursor,
+                                                     0, flcf->buffer);
+        if (reader->behind == NULL) {
+            rc = NGX_ERROR;
+        }
+    }
+
+    ngx_http_flux_frame_release(frame);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader, u_char *bytes,
+    size_t len)
+{
+    if (reader->told.len + reader->telling.len + len
+        > NGX_HTTP_FLUX_TOLD_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_flux_text_add(&reader->told, bytes, len, ngx_http_flux_hub.log);
+
+    return reader->told.failed ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_flux_reader_tell(ngx_http_flux_reader_t *reader, ngx_str_t *messages)
+{
+    u_char                 *p;
+    ngx_int_t               rc = NGX_ERROR;
+    ngx_str_t              *bytes, none = ngx_null_string;
+    ngx_http_flux_frame_t  *frame;
+
+    frame = ngx_http_flux_frame_create(ngx_http_flux_hub.log);
+    if (frame == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_http_flux_frame_message(frame, messages->len, 0);
+
+    if (p != NULL) {
+        ngx_memcpy(p, messages->data, messages->len);
+
+        if (ngx_http_flux_frame_close(frame, &none) == NGX_OK) {
+            bytes = ngx_http_flux_frame_encode(frame,
+                                          reader->transport->encoding(reader));
+            if (bytes != NULL) {
+                rc = ngx_http_flux_reader_tell_bytes(reader, bytes->data,
+                                                     bytes->len);
+            }
+        }
+    }
+
+    ngx_http_flux_frame_release(frame);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_flux_reader_flush(ngx_http_flux_reader_t *reader)
+{
+    return ngx_http_flux_reader_push(reader);
+}
+
+
+static void
+ngx_http_flux_reader_write(ngx_http_request_t *r)
+{
+    ngx_http_flux_reader_t  *reader;
+
+    reader = ngx_http_get_module_ctx(r, ngx_http_flux_module);
+
+    if (!reader->closing && ngx_http_flux_reader_push(reader) == NGX_OK) {
+        ngx_http_flux_reader_catch_up(reader);
+    }
+}
+
+
+/* --- what it has missed ---------------------------------------------------- */
+
+void
+ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
+{
+    uint64_t                ordinal;
+    ngx_int_t               rc, sent;
+    ngx_uint_t              n;
+    ngx_http_flux_frame_t  *frame;
+
+    if (reader->behind == NULL && !reader->front && reader->out == NULL) {
+        /* there was no memory for it */
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return;
+    }
+
+    for (n = 0; n < NGX_HTTP_FLUX_READER_FRAMES; n++) {
+
+        if (reader->behind == NULL || reader->out != NULL || reader->waiting
+            || ngx_http_flux_reader_pace(reader) != NGX_OK)
+        {
+            return;
+        }
+
+        rc = ngx_http_flux_backlog(reader->behind, &frame, &ordinal);
+
+        if (rc == NGX_ERROR) {
+            ngx_http_flux_reader_close(reader, NGX_ERROR);
+            return;
+        }
+
+        if (rc == NGX_OK) {
+            ngx_http_flux_behind_destroy(reader->behind);
+            reader->behind = NULL;
+            ngx_http_flux_channel_join(reader->channel, reader, ordinal);
+
+            if (reader->resumed) {
+                reader->resumed = 0;
+                ngx_http_flux_state_greet(reader);
+            }
+        }
+
+        sent = NGX_OK;
+
+        if (frame != NULL) {
+            sent = ngx_http_flux_reader_give(reader, frame);
+            ngx_http_flux_frame_release(frame);
+        }
+
+        if (rc == NGX_OK && sent == NGX_OK) {
+            (void) ngx_http_flux_reader_push(reader);
+            return;
+        }
+
+        if (sent != NGX_OK) {
+            return;
+        }
+
+        if (rc == NGX_BUSY) {
+            ngx_http_flux_hub_wait(reader);
+            return;
+        }
+    }
+
+    ngx_http_flux_hub.retry_soon = 1;
+    ngx_http_flux_hub_wait(reader);
+    ngx_http_flux_hub_post();
+}
+
+
+/* A frame of its own; it keeps the place where it joined. */
+
+static ngx_int_t
+ngx_http_flux_reader_give(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_frame_t *frame)
+{
+    ngx_int_t  rc;
+
+    reader->out = ngx_http_flux_frame_hold(frame);
+    reader->sent = 0;
+    reader->started = 0;
+
+    rc = ngx_http_flux_reader_push(reader);
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_flux_reader_leave(reader);
+    }
+
+    return rc;
+}
+
+
+/* NGX_AGAIN: not yet; the timer goes on with it. */
+
+static ngx_int_t
+ngx_http_flux_reader_pace(ngx_http_flux_reader_t *reader)
+{
+    if (reader->channel->pace == 0 || reader->messages == 0
+        || (ngx_msec_int_t) (ngx_current_msec - reader->written)
+           >= (ngx_msec_int_t) reader->channel->pace)
+    {
+        reader->paced = 0;
+        return NGX_OK;
+    }
+
+    reader->paced = 1;
+    ngx_http_flux_reader_arm(reader);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_flux_reader_leave(ngx_http_flux_reader_t *reader)
+{
+    if (reader->front || reader->waiting) {
+        ngx_queue_remove(&reader->queue);
+        reader->front = 0;
+        reader->waiting = 0;
+    }
+
+    ngx_free(reader->joined.data);
+    ngx_str_null(&reader->joined);
+}
+
+
+ngx_str_t *
+ngx_http_flux_reader_place(ngx_http_flux_reader_t *reader, ngx_str_t *buf)
+{
+    ngx_http_flux_channel_t  *channel = reader->channel;
+
+    if (reader->joined.len) {
+        return &reader->joined;
+    }
+
+    if (channel->sending != NULL && reader->serial == channel->serial) {
+        *buf = ngx_http_flux_frame_cursor(channel->sending);
+        return buf;
+    }
+
+    return &channel->cursor;
+}
+
+
+void
+ngx_http_flux_reader_fall_back(ngx_http_flux_reader_t *reader)
+{
+    ngx_str_t                  buf;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    /* without memory it is closed when its turn comes */
+
+    reader->behind = ngx_http_flux_behind_create(reader->channel,
+                                    ngx_http_flux_reader_place(reader, &buf),
+                                    reader->channel->pace
+                                    ? NGX_HTTP_FLUX_CONFLATE : 0,
+                                    flcf->buffer);
+    ngx_http_flux_reader_leave(reader);
+    ngx_http_flux_hub_wait(reader);
+    ngx_http_flux_hub.retry_soon = 1;
+}
+
+
+ngx_int_t
+ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_channel_t *channel, ngx_str_t *cursor)
+{
+    ngx_str_t                  buf, *place;
+    ngx_http_flux_behind_t    *behind;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    if (reader->out != NULL && reader->behind == NULL) {
+        buf = ngx_http_flux_frame_cursor(reader->out);
+        place = &buf;
+
+    } else if (reader->behind != NULL) {
+        place = &buf;
+
+        if (ngx_http_flux_behind_text(reader->behind, &buf) != NGX_OK) {
+            ngx_http_flux_channel_release(channel);
+            return NGX_ERROR;
+        }
+
+    } else {
+        place = ngx_http_flux_reader_place(reader, &buf);
+    }
+
+    behind = ngx_http_flux_behind_create(channel, place, NGX_HTTP_FLUX_EXACT,
+                                         flcf->buffer);
+
+    if (behind == NULL
+        || (cursor->len
+            && ngx_http_flux_behind_add_cursor(behind, cursor) != NGX_OK))
+    {
+        ngx_http_flux_channel_release(channel);
+        return NGX_ERROR;
+    }
+
+    ngx_http_flux_reader_leave(reader);
+    ngx_http_flux_reader_seat(reader, 0);
+
+    if (reader->behind != NULL) {
+        ngx_http_flux_behind_destroy(reader->behind);
+    }
+
+    ngx_http_flux_channel_release(reader->channel);
+
+    reader->channel = channel;
+    reader->behind = behind;
+    ngx_http_flux_reader_seat(reader, 1);
+
+    ngx_http_flux_reader_catch_up(reader);
+
+    return NGX_OK;
+}
+
+
+/* --- time ------------------------------------------------------------------ */
+
+/* The next time something is due; the timer itself is set lazily. */
+
+static void
+ngx_http_flux_reader_arm(ngx_http_flux_reader_t *reader)
+{
+    time_t                     left;
+    ngx_msec_t                 due, at;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    due = reader->written + (reader->blocked ? flcf->send_timeout
+                                             : flcf->heartbeat);
+
+    if (reader->paced) {
+        at = reader->written + reader->channel->pace;
+        due = (ngx_msec_int_t) (at - due) < 0 ? at : due;
+    }
+
+    if (reader->deadline) {
+        at = reader->deadline;
+        due = (ngx_msec_int_t) (at - due) < 0 ? at : due;
+    }
+
+    if (reader->expires) {
+        left = reader->expires - ngx_time();
+        left = ngx_max(left, 0);
+
+        if (left < 24 * 60 * 60) {
+            at = ngx_current_msec + left * 1000;
+            due = (ngx_msec_int_t) (at - due) < 0 ? at : due;
+        }
+    }
+
+    at = (ngx_msec_int_t) (due - ngx_current_msec) < 1
+         ? 1 : due - ngx_current_msec;
+
+    if (reader->timer.timer_set) {
+
+        if ((ngx_msec_int_t) (reader->timer.timer.key
+                              - (ngx_current_msec + at))
+            <= 0)
+        {
+            return;
+        }
+
+        ngx_del_timer(&reader->timer);
+    }
+
+    ngx_add_timer(&reader->timer, at);
+}
+
+
+static void
+ngx_http_flux_reader_timer(ngx_event_t *ev)
+{
+    ngx_msec_t                 idle;
+    ngx_http_flux_reader_t    *reader = ev->data;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    if (reader->expires && reader->expires <= ngx_time()) {
+        ngx_http_flux_reader_end(reader, NGX_HTTP_FLUX_END_EXPIRED);
+        return;
+    }
+
+    idle = ngx_current_msec - reader->written;
+
+    if (reader->blocked) {
+
+        if (idle >= flcf->send_timeout) {
+            ngx_http_flux_reader_end(reader, NGX_HTTP_FLUX_END_SLOW);
+            return;
+        }
+
+    } else if ((reader->deadline
+                && (ngx_msec_int_t) (reader->deadline - ngx_current_msec) <= 0)
+               || idle >= flcf->heartbeat)
+    {
+        reader->written = ngx_current_msec;
+
+        if (reader->transport->heartbeat(reader) != NGX_OK) {
+            return;
+        }
+    }
+
+    if (reader->paced) {
+        reader->paced = 0;
+        ngx_http_flux_reader_arm(reader);
+        ngx_http_flux_reader_catch_up(reader);
+        return;
+    }
+
+    ngx_http_flux_reader_arm(reader);
+}
+
+
+/* --- the end --------------------------------------------------------------- */
+
+void
+ngx_http_flux_reader_end(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_end_t why)
+{
+    ngx_msec_t            retry;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    (void) ngx_atomic_fetch_add(&hub->zone->shared->ended[why], 1);
+
+    if (reader->blocked) {
+        /* a good-bye would stand in the middle of something */
+        ngx_log_error(NGX_LOG_INFO, reader->request->connection->log, 0,
+                      "flux reader was too slow");
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return;
+    }
+
+    retry = 1 + ngx_random() % NGX_HTTP_FLUX_RETRY_MAX;
+
+    ngx_http_flux_reader_retire(reader);
+    reader->transport->end(reader, why, retry);
+}
+
+
+void
+ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc)
+{
+    ngx_uint_t           served = reader->served;
+    ngx_connection_t    *c = reader->request->connection;
+    ngx_http_request_t  *r = reader->request;
+
+    ngx_http_flux_reader_retire(reader);
+
+    if (rc == NGX_ERROR) {
+        c->error = 1;
+    }
+
+    ngx_http_finalize_request(r, rc);
+
+    if (served) {
+        /* out of a timer or the hub's turn, nobody else would */
+        ngx_http_run_posted_requests(c);
+    }
+}

@@ -1,0 +1,161 @@
+/*
+ * A reader: one stream to one client.  It stands at a place in the log and has
+ * no queue: at the front it is sent what its channel is sent; otherwise the
+ * log gives it what it has missed.
+ */
+
+#ifndef _NGX_HTTP_FLUX_READER_H_INCLUDED_
+#define _NGX_HTTP_FLUX_READER_H_INCLUDED_
+
+
+#include "ngx_http_flux_backlog.h"
+
+
+typedef enum {
+    NGX_HTTP_FLUX_END_SLOW = 0,
+    NGX_HTTP_FLUX_END_RELOAD,
+    NGX_HTTP_FLUX_END_EXPIRED,
+    NGX_HTTP_FLUX_END_QUIT
+} ngx_http_flux_end_t;
+
+
+typedef struct {
+    ngx_str_t    name;
+    ngx_uint_t   index;         /* in the zone's counters */
+    ngx_uint_t   flags;         /* for ngx_http_flux_behind_create() */
+
+    /* sends the answer's header: NGX_OK, or an HTTP status */
+    ngx_int_t  (*start)(ngx_http_flux_reader_t *reader);
+
+    /* the encoding of frames */
+    ngx_uint_t (*encoding)(ngx_http_flux_reader_t *reader);
+
+    /*
+     * Sends bytes that stay where they are until all went; *sent grows by what
+     * went.  NGX_OK: all; NGX_AGAIN: the reader is told when more can go;
+     * NGX_DONE: all, and the request is over; NGX_ERROR.
+     */
+    ngx_int_t  (*send)(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
+                       size_t *sent);
+
+    /* a sign of life on an idle stream; NGX_ERROR: the client shows none */
+    ngx_int_t  (*heartbeat)(ngx_http_flux_reader_t *reader);
+
+    /* says why the stream ends, as far as the socket takes it, and ends it */
+    void       (*end)(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
+                      ngx_msec_t retry);
+
+    /* has messages go out, now or with what is being sent */
+    ngx_int_t  (*tell)(ngx_http_flux_reader_t *reader, ngx_str_t *messages);
+
+    /* frees what the context holds outside of the request's pool; or NULL */
+    void       (*cleanup)(ngx_http_flux_reader_t *reader);
+
+    /* something came from the client */
+    ngx_http_event_handler_pt  read;
+} ngx_http_flux_transport_t;
+
+
+struct ngx_http_flux_reader_s {
+    ngx_queue_t                 queue;      /* channel's front, hub's waiting */
+    ngx_queue_t                 all;        /* of the worker */
+    ngx_http_request_t         *request;
+    ngx_http_flux_transport_t  *transport;
+    ngx_http_flux_channel_t    *channel;
+    ngx_http_flux_behind_t     *behind;     /* what it missed; NULL: nothing */
+
+    ngx_http_flux_frame_t      *out;        /* being sent */
+    size_t                      sent;       /* bytes of it */
+    ngx_http_flux_text_t        told;       /* messages that no frame has */
+    ngx_http_flux_text_t        telling;    /* those being sent */
+    size_t                      told_sent;
+
+    uint64_t                    ordinal;    /* has seen so far, when it joined */
+    ngx_str_t                   joined;     /* cursor of that place */
+    ngx_str_t                   last;       /* where it was when it ended */
+    ngx_uint_t                  serial;     /* of the channel's last frame */
+    uint64_t                    counted;    /* slots of feeds it counts in */
+    uint64_t                    messages;
+    ngx_uint_t                  version;    /* states it knows; of the hub */
+
+    ngx_msec_t                  written;    /* when bytes last went */
+    ngx_msec_t                  deadline;   /* of a poll; 0: none */
+    time_t                      expires;    /* 0: never */
+    ngx_event_t                 timer;
+    void                       *context;    /* of the transport */
+
+    unsigned                    front:1;
+    unsigned                    waiting:1;
+    unsigned                    blocked:1;  /* the socket takes nothing */
+    unsigned                    started:1;  /* `out` was tried to be sent */
+    unsigned                    closing:1;  /* nothing is sent any more */
+    unsigned                    paced:1;    /* waits for its pace */
+    unsigned                    served:1;   /* the content handler is done */
+    unsigned                    resumed:1;  /* came with a cursor */
+};
+
+
+/*
+ * Takes the request over: sends the header, then what the cursor (empty: none)
+ * says is missing.  `wait` is how long a poll may wait, in ms.  The channel's
+ * reference goes over to the reader, whatever happens.  Returns what a content
+ * handler does.
+ */
+ngx_int_t ngx_http_flux_reader_create(ngx_http_request_t *r,
+    ngx_http_flux_transport_t *transport, ngx_http_flux_channel_t *channel,
+    ngx_str_t *cursor, ngx_msec_t wait);
+
+/*
+ * Sends a frame to a reader who stands right before it.  The reader may be
+ * gone afterwards.
+ */
+void ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_frame_t *frame);
+
+/*
+ * Has messages (without brackets) that belong to no place in the log go out
+ * with the next flush.  NGX_ERROR: too many wait for the socket, or no memory.
+ */
+ngx_int_t ngx_http_flux_reader_tell(ngx_http_flux_reader_t *reader,
+    ngx_str_t *messages);
+
+/* The same for bytes of the transport itself. */
+ngx_int_t ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader,
+    u_char *bytes, size_t len);
+
+/* Has what was told go out: NGX_DONE when the reader is gone thereby. */
+ngx_int_t ngx_http_flux_reader_flush(ngx_http_flux_reader_t *reader);
+
+/* Goes on with what it has missed, if it can.  It may be gone afterwards. */
+void ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader);
+
+/* Takes it from the front: it goes on by the log, soon. */
+void ngx_http_flux_reader_fall_back(ngx_http_flux_reader_t *reader);
+
+/* The cursor of where a reader at the front stands. */
+ngx_str_t *ngx_http_flux_reader_place(ngx_http_flux_reader_t *reader,
+    ngx_str_t *buf);
+
+/*
+ * From now on it reads this channel, whose reference goes over.  A cursor, if
+ * any, is for rooms that it did not read before.
+ */
+ngx_int_t ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_channel_t *channel, ngx_str_t *cursor);
+
+/* Ends the stream by our own will.  The reader is gone afterwards. */
+void ngx_http_flux_reader_end(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_end_t why);
+
+/* The stream is broken, or over: as ngx_http_finalize_request(). */
+void ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc);
+
+/* Bytes that went out count for the statistics. */
+void ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes);
+
+extern ngx_http_flux_transport_t  ngx_http_flux_sse;
+extern ngx_http_flux_transport_t  ngx_http_flux_websocket;
+extern ngx_http_flux_transport_t  ngx_http_flux_poll;
+
+
+#endif /* _NGX_HTTP_FLUX_READER_H_INCLUDED_ */

@@ -1,0 +1,62 @@
+/*
+ * A request to a flux_stream location: who asks, for which rooms, by which
+ * transport.  And what the transports share.
+ */
+
+#ifndef _NGX_HTTP_FLUX_REQUEST_H_INCLUDED_
+#define _NGX_HTTP_FLUX_REQUEST_H_INCLUDED_
+
+
+#include "ngx_http_flux_conf.h"
+#include "ngx_http_flux_reader.h"
+
+
+/* What a request asks for. */
+
+typedef struct {
+    ngx_array_t   addresses;        /* of ngx_http_flux_address_t */
+    ngx_array_t  *keys;             /* of ngx_str_t, escaped; NULL: all */
+    ngx_str_t     cursor;
+    ngx_msec_t    wait;
+    ngx_msec_t    pace;
+} ngx_http_flux_query_t;
+
+
+ngx_int_t ngx_http_flux_request_handler(ngx_http_request_t *r);
+
+ngx_int_t ngx_http_flux_add_variables(ngx_conf_t *cf);
+
+/* A header of the request, or NULL; the name in lower case. */
+ngx_str_t *ngx_http_flux_header(ngx_http_request_t *r, const char *name);
+
+/* Is the token, whatever its case, in a list of the request's header? */
+ngx_uint_t ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
+    const char *token);
+
+/* Adds a header to the answer; strings are not copied.  NULL: no memory. */
+ngx_table_elt_t *ngx_http_flux_add_header(ngx_http_request_t *r,
+    const char *name, const char *value);
+
+/*
+ * Makes an address of what somebody wrote: its feed is looked up, its room
+ * checked and escaped in memory of the pool.  NGX_DECLINED: no such feed, or
+ * the room does not fit it; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_flux_address(ngx_pool_t *pool,
+    ngx_http_flux_main_conf_t *fmcf, ngx_str_t *text,
+    ngx_http_flux_address_t *address, ngx_str_t *room);
+
+/* May a client add this address? */
+ngx_uint_t ngx_http_flux_allowed(ngx_http_flux_loc_conf_t *flcf,
+    ngx_http_flux_address_t *address, ngx_str_t *room);
+
+/* {"type":"end",…}, at most 80 bytes; returns its end. */
+u_char *ngx_http_flux_end_message(u_char *p, ngx_http_flux_end_t why,
+    ngx_msec_t retry);
+
+/* As a transport's send, straight to the connection. */
+ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
+    size_t *sent);
+
+
+#endif /* _NGX_HTTP_FLUX_REQUEST_H_INCLUDED_ */

@@ -1,0 +1,219 @@
+#include "ngx_http_flux_request.h"
+
+
+static ngx_int_t ngx_http_flux_sse_start(ngx_http_flux_reader_t *reader);
+static ngx_uint_t ngx_http_flux_sse_encoding(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_sse_send(ngx_http_flux_reader_t *reader,
+    ngx_str_t *bytes, size_t *sent);
+static ngx_int_t ngx_http_flux_sse_send_filter(ngx_http_flux_reader_t *reader,
+    ngx_str_t *bytes, size_t *sent);
+static ngx_int_t ngx_http_flux_sse_heartbeat(ngx_http_flux_reader_t *reader);
+static void ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_end_t why, ngx_msec_t retry);
+
+
+ngx_http_flux_transport_t  ngx_http_flux_sse = {
+    ngx_string("sse"),
+    0,
+    0,
+    ngx_http_flux_sse_start,
+    ngx_http_flux_sse_encoding,
+    ngx_http_flux_sse_send,
+    ngx_http_flux_sse_heartbeat,
+    ngx_http_flux_sse_end,
+    ngx_http_flux_reader_tell,
+    NULL,
+    ngx_http_test_reading
+};
+
+
+/* What goes through the filters: one buffer at a time. */
+
+typedef struct {
+    ngx_buf_t    buf;
+    ngx_chain_t  chain;
+    unsigned     busy:1;
+} ngx_http_flux_sse_t;
+
+
+static ngx_int_t
+ngx_http_flux_sse_start(ngx_http_flux_reader_t *reader)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r = reader->request;
+
+    if (ngx_http_flux_add_header(r, "X-Accel-Buffering", "no") == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->headers_out.status = NGX_HTTP_OK;
+    ngx_str_set(&r->headers_out.content_type, "text/event-stream");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    ngx_http_clear_content_length(r);
+    ngx_http_clear_accept_ranges(r);
+
+    r->keepalive = 0;
+
+#if (NGX_HTTP_GZIP)
+    /* frames go past the filters */
+    r->gzip_tested = 1;
+    r->gzip_ok = 0;
+#endif
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return rc == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+    }
+
+    return ngx_http_send_special(r, NGX_HTTP_FLUSH) == NGX_ERROR
+           ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_flux_sse_encoding(ngx_http_flux_reader_t *reader)
+{
+    return reader->request->chunked ? NGX_HTTP_FLUX_AS_CHUNK
+                                    : NGX_HTTP_FLUX_AS_EVENT;
+}
+
+
+static ngx_int_t
+ngx_http_flux_sse_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
+    size_t *sent)
+{
+    if (reader->request->http_version >= NGX_HTTP_VERSION_20) {
+        return ngx_http_flux_sse_send_filter(reader, bytes, sent);
+    }
+
+    return ngx_http_flux_send(reader, bytes, sent);
+}
+
+
+/*
+ * Streams of one connection share its window and its frames: only the filters
+ * know how.
+ */
+
+static ngx_int_t
+ngx_http_flux_sse_send_filter(ngx_http_flux_reader_t *reader,
+    ngx_str_t *bytes, size_t *sent)
+{
+    ngx_int_t             rc;
+    ngx_buf_t            *b;
+    ngx_http_request_t   *r = reader->request;
+    ngx_http_flux_sse_t  *sse = reader->context;
+
+    if (sse == NULL) {
+        sse = ngx_pcalloc(r->pool, sizeof(ngx_http_flux_sse_t));
+        if (sse == NULL) {
+            return NGX_ERROR;
+        }
+
+        sse->chain.buf = &sse->buf;
+        reader->context = sse;
+    }
+
+    b = &sse->buf;
+
+    if (sse->busy) {
+        rc = ngx_http_output_filter(r, NULL);
+
+    } else {
+        ngx_memzero(b, sizeof(ngx_buf_t));
+        b->start = bytes->data;
+        b->pos = bytes->data;
+        b->last = bytes->data + bytes->len;
+        b->end = b->last;
+        b->memory = 1;
+        b->flush = 1;
+        sse->chain.next = NULL;
+        sse->busy = 1;
+
+        rc = ngx_http_output_filter(r, &sse->chain);
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    *sent = b->pos - b->start;
+
+    if (b->pos != b->last || r->out != NULL || r->connection->buffered) {
+        return NGX_AGAIN;
+    }
+
+    sse->busy = 0;
+
+    return NGX_OK;
+}
+
+
+/* A comment: WHATWG HTML, 9.2.6. */
+
+static ngx_int_t
+ngx_http_flux_sse_heartbeat(ngx_http_flux_reader_t *reader)
+{
+    static u_char  chunk[] = "3\r\n:\n\n\r\n";
+    static u_char  plain[] = ":\n\n";
+
+    ngx_int_t  rc;
+
+    if (reader->request->chunked) {
+        rc = ngx_http_flux_reader_tell_bytes(reader, chunk, sizeof(chunk) - 1);
+
+    } else {
+        rc = ngx_http_flux_reader_tell_bytes(reader, plain, sizeof(plain) - 1);
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    return ngx_http_flux_reader_flush(reader) == NGX_DONE ? NGX_DONE : NGX_OK;
+}
+
+
+static void
+ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
+    ngx_msec_t retry)
+{
+    size_t               sent = 0;
+    u_char               block[160], event[128], *p;
+    ngx_str_t            bytes;
+    ngx_http_request_t  *r = reader->request;
+
+    p = ngx_sprintf(event, "retry: %M\ndata: [", retry);
+    p = ngx_http_flux_end_message(p, why, retry);
+    p = ngx_cpymem(p, "]\n\n", 3);
+
+    bytes.data = event;
+    bytes.len = p - event;
+
+    if (r->chunked) {
+        p = ngx_sprintf(block, "%xz\r\n%V\r\n", bytes.len, &bytes);
+        bytes.data = block;
+        bytes.len = p - block;
+    }
+
+    if (r->http_version >= NGX_HTTP_VERSION_20) {
+        /* it outlives this call */
+        bytes.data = ngx_pstrdup(r->pool, &bytes);
+
+        if (bytes.data == NULL) {
+            ngx_http_flux_reader_close(reader, NGX_ERROR);
+            return;
+        }
+    }
+
+    if (ngx_http_flux_sse_send(reader, &bytes, &sent) == NGX_ERROR) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_flux_reader_count(reader, sent);
+    ngx_http_flux_reader_close(reader,
+                               ngx_http_send_special(r, NGX_HTTP_LAST));
+}

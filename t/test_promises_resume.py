@@ -1,0 +1,115 @@
+"""Promises 1 and 2: records come in order, each once, however often a reader
+is cut off."""
+
+import random
+
+import pytest
+
+from harness.load import (
+    Load, Returning, alternating, check_exactly_once, check_no_reset,
+    check_order, truth)
+
+# exactness is tested: nobody is to be conflated as Python takes its time
+LIVE = "location = /live { flux_stream f; flux_buffer 16m; }"
+ROOMS = """location ~ ^/rooms/(.+)/(.+)$ {
+    flux_stream f/$1 f/$2; flux_buffer 16m;
+}
+location = /quiet { flux_stream f/quiet; }"""
+
+
+def by_header(names, of=lambda n: n):
+    return lambda n: [("room", names[of(n) % len(names)].encode())]
+
+
+def test_records_of_a_key_come_in_the_order_of_their_offsets(
+        kafka, nginx, module):
+    topic = kafka.create_topic(partitions=4)
+    n = nginx(kafka=kafka, http_conf=f"flux_feed f {{ topic {topic}; }}",
+              server_conf=LIVE)
+    readers = [n.sse("/live"), n.ws("/live"), n.sse("/live", compress=True)]
+    for reader in readers:
+        reader.wait_snapshot("f")
+    with Load(kafka, topic, 1000, lambda i: f"k{i * 7 % 97}") as load:
+        load.wait(500)
+        readers.append(n.ws("/live", compress=True))
+        load.wait(2000)
+    records = truth(kafka, topic)
+    for reader in readers[:3]:
+        reader.wait_updates(len(records))
+        check_exactly_once(records, reader.messages)
+    late = readers[3]
+    late.wait_value("f", records[-1][0], late_value(records[-1]))
+    check_order(late.messages)
+
+
+def late_value(record):
+    return {"n": record[1], "p": ""}
+
+
+@pytest.mark.parametrize("zone", ["16m", "2m"])
+def test_a_reader_cut_off_100_times_gets_every_record_once(
+        kafka, nginx, module, zone):
+    topic = kafka.create_topic(partitions=3)
+    n = nginx(kafka=kafka, http_conf=f"flux_feed f {{ topic {topic}; }}",
+              server_conf=LIVE, listen="reuseport", zone=zone)
+    reader = Returning(alternating(n))
+    reader.stream.wait_snapshot("f")
+    workers = set()
+    with Load(kafka, topic, 2000) as load:
+        for _ in range(100):
+            want = random.randrange(40)
+            reader.stream.wait(lambda s: len(s.messages) >= want)
+            workers.add(n.worker_of(reader.stream))
+            reader.cut()
+        assert load.n > 500
+    assert len(workers) == 2
+    records = truth(kafka, topic)
+    reader.wait_updates(len(records))
+    check_no_reset(reader.messages)
+    check_exactly_once(records, reader.messages)
+
+
+def test_a_reader_of_two_rooms_cut_off_100_times_gets_their_records_once(
+        kafka, nginx, module):
+    names = ["a", "b", "c", "d"]
+    topic = kafka.create_topic(partitions=3)
+    n = nginx(kafka=kafka, listen="reuseport", server_conf=ROOMS,
+              http_conf=f"flux_feed f {{ topic {topic}; room header:room; }}")
+    reader = Returning(alternating(n, "/rooms/a/c"))
+    reader.stream.wait_snapshot("f/a")
+    with Load(kafka, topic, 2000, headers=by_header(names)) as load:
+        for _ in range(100):
+            want = random.randrange(40)
+            reader.stream.wait(lambda s: len(s.messages) >= want)
+            reader.cut()
+        assert load.n > 500
+    records = truth(kafka, topic,
+                    lambda r: dict(r.headers)["room"] in (b"a", b"c"))
+    reader.wait_updates(len(records))
+    check_no_reset(reader.messages)
+    check_exactly_once(records, reader.messages)
+    assert {m["room"] for m in reader.updates} == {"f/a", "f/c"}
+
+
+def test_a_room_that_is_quiet_in_a_busy_feed_is_resumed_after_wrap_around(
+        kafka, nginx, module):
+    topic = kafka.create_topic(partitions=2)
+    n = nginx(kafka=kafka, zone="1m", server_conf=ROOMS,
+              http_conf=f"flux_feed f {{ topic {topic}; room header:room; }}")
+    quiet = [("room", b"quiet")]
+    kafka.send(topic, {"n": 1}, key="q", headers=quiet)
+    reader = Returning(alternating(n, "/quiet"))
+    reader.stream.wait_value("f/quiet", "q", {"n": 1})
+    sent = []
+    for round in range(6):
+        with Load(kafka, topic, 4000, headers=by_header(["busy"]),
+                  padding=500) as load:
+            load.wait(1500)
+        if round % 2:
+            kafka.send(topic, {"n": 2 + round}, key="q", headers=quiet)
+            sent.append(("q", 2 + round))
+        if round != 2:
+            reader.cut()
+    reader.wait_updates(len(sent))
+    check_no_reset(reader.messages)
+    check_exactly_once(sent, reader.messages)
