@@ -1,6 +1,8 @@
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_kafka.h"
 
+#include "core/flux_json.h"
+
 
 #define ngx_http_flux_conf_error(cf, file, line, fmt, ...)                    \
     ngx_log_error(NGX_LOG_EMERG, (cf)->log, 0, fmt " in %s:%ui", __VA_ARGS__, \
@@ -32,6 +34,9 @@ static char *ngx_http_flux_feed_kafka(ngx_conf_t *cf,
 static char *ngx_http_flux_feed_demand(ngx_conf_t *cf,
     ngx_http_flux_feed_t *feed);
 static ngx_int_t ngx_http_flux_valid_name(ngx_str_t *name);
+static ngx_int_t ngx_http_flux_valid_pointer(ngx_str_t *pointer);
+static ngx_int_t ngx_http_flux_conf_location(ngx_conf_t *cf,
+    ngx_http_flux_loc_conf_t *flcf);
 static ngx_int_t ngx_http_flux_copy(ngx_conf_t *cf, ngx_str_t *dst,
     ngx_str_t *src);
 static uint64_t ngx_http_flux_signature(ngx_http_flux_feed_t *feed);
@@ -40,7 +45,7 @@ static uint64_t ngx_http_flux_signature(ngx_http_flux_feed_t *feed);
 typedef struct {
     ngx_str_t   name;
     char     *(*set)(ngx_conf_t *cf, ngx_http_flux_feed_t *feed);
-    ngx_uint_t  many;
+    ngx_uint_t  many;       /* arguments, and lines */
 } ngx_http_flux_feed_command_t;
 
 
@@ -364,6 +369,7 @@ static char *
 ngx_http_flux_feed_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 {
     char                          *rv;
+    ngx_uint_t                     bit;
     ngx_str_t                     *value = cf->args->elts;
     ngx_http_flux_feed_t          *feed = conf;
     ngx_http_flux_feed_command_t  *cmd;
@@ -381,6 +387,15 @@ ngx_http_flux_feed_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
             return NGX_CONF_ERROR;
         }
 
+        bit = 1 << (cmd - ngx_http_flux_feed_commands);
+
+        if (!cmd->many && (feed->seen & bit)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" directive is duplicate", &value[0]);
+            return NGX_CONF_ERROR;
+        }
+
+        feed->seen |= bit;
         rv = cmd->set(cf, feed);
 
         if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
@@ -470,14 +485,30 @@ ngx_http_flux_feed_topic(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
 }
 
 
+/* RFC 6901, section 3: '~' stands before '0' or '1' alone. */
+
+static ngx_int_t
+ngx_http_flux_valid_pointer(ngx_str_t *pointer)
+{
+    u_char  *p, *last;
+
+    last = pointer->data + pointer->len;
+
+    for (p = pointer->data; p < last; p++) {
+        if (*p == '~' && (p + 1 == last || (p[1] != '0' && p[1] != '1'))) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return flux_utf8_valid(pointer->data, pointer->len) ? NGX_OK
+                                                        : NGX_DECLINED;
+}
+
+
 static char *
 ngx_http_flux_feed_room(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
 {
     ngx_str_t  *value = cf->args->elts, source;
-
-    if (feed->room_rule != NGX_HTTP_FLUX_ROOM_NONE) {
-        return "duplicate rule";
-    }
 
     source = value[1];
 
@@ -495,6 +526,10 @@ ngx_http_flux_feed_room(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
         feed->room_rule = NGX_HTTP_FLUX_ROOM_JSON;
         source.data += 5;
         source.len -= 5;
+
+        if (ngx_http_flux_valid_pointer(&source) != NGX_OK) {
+            return "invalid JSON pointer";
+        }
 
     } else {
         return "unknown room rule";
@@ -633,6 +668,10 @@ ngx_http_flux_stream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (ngx_http_flux_conf_location(cf, flcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     flcf->streams = ngx_array_create(cf->pool, cf->args->nelts - 1,
                                      sizeof(ngx_http_flux_stream_t));
     if (flcf->streams == NULL) {
@@ -662,6 +701,31 @@ ngx_http_flux_stream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* A location whose addresses are looked up once all feeds are known. */
+
+static ngx_int_t
+ngx_http_flux_conf_location(ngx_conf_t *cf, ngx_http_flux_loc_conf_t *flcf)
+{
+    ngx_http_flux_loc_conf_t   **location;
+    ngx_http_flux_main_conf_t   *fmcf;
+
+    if (flcf->streams != NULL || flcf->patterns != NULL) {
+        return NGX_OK;
+    }
+
+    fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_flux_module);
+
+    location = ngx_array_push(&fmcf->locations);
+    if (location == NULL) {
+        return NGX_ERROR;
+    }
+
+    *location = flcf;
+
+    return NGX_OK;
+}
+
+
 char *
 ngx_http_flux_subscribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -669,6 +733,10 @@ ngx_http_flux_subscribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_uint_t                 i;
     ngx_http_flux_pattern_t   *pattern;
     ngx_http_flux_loc_conf_t  *flcf = conf;
+
+    if (ngx_http_flux_conf_location(cf, flcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     if (flcf->patterns == NULL) {
         flcf->patterns = ngx_array_create(cf->pool, cf->args->nelts - 1,
@@ -692,6 +760,27 @@ ngx_http_flux_subscribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+ngx_uint_t
+ngx_http_flux_valid_room(ngx_str_t *room)
+{
+    size_t  i;
+
+    if (room->len == 0 || room->len > NGX_HTTP_FLUX_ROOM_MAX
+        || !flux_utf8_valid(room->data, room->len))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < room->len; i++) {
+        if (room->data[i] < 0x20 || room->data[i] == 0x7f) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -726,7 +815,11 @@ ngx_http_flux_split(ngx_http_flux_main_conf_t *fmcf, ngx_str_t *address,
         return slash ? "a room of a feed that is not split in" : NULL;
     }
 
-    return room->len ? NULL : "no room of a split feed in";
+    if (room->len == 0) {
+        return "no room of a split feed in";
+    }
+
+    return ngx_http_flux_valid_room(room) ? NULL : "invalid room in";
 }
 
 
@@ -772,6 +865,13 @@ ngx_http_flux_conf_resolve_location(ngx_conf_t *cf,
     }
 
     pattern = flcf->patterns ? flcf->patterns->elts : NULL;
+
+    if (pattern != NULL && stream == NULL) {
+        ngx_http_flux_conf_error(cf, pattern[0].file, pattern[0].line,
+                                 "no flux_stream beside \"flux_subscribe %V\"",
+                                 &pattern[0].text);
+        return NGX_ERROR;
+    }
 
     for (i = 0; pattern != NULL && i < flcf->patterns->nelts; i++) {
 

@@ -45,6 +45,9 @@ ngx_http_flux_cluster_t *ngx_http_flux_find_cluster(
 ngx_int_t ngx_http_flux_conf_topic(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *topic);
 
+/* Text of 1 to 255 bytes without control characters. */
+ngx_uint_t ngx_http_flux_valid_room(ngx_str_t *room);
+
 /*
  * Once all is read: clusters of feeds, feeds of addresses.  Errors name the
  * place where the directive stands.

@@ -73,9 +73,12 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
     size_t               i, bytes;
     ssize_t              n;
     ngx_int_t            rc;
+    ngx_uint_t           fresh;
     rd_kafka_message_t  *message;
 
-    if (consumer->taken == consumer->nmessages) {
+    fresh = consumer->taken == consumer->nmessages;
+
+    if (fresh) {
 
         n = rd_kafka_consume_batch_queue(consumer->queue, 0,
                                          consumer->messages,
@@ -138,7 +141,9 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
         return rc;
     }
 
-    return (consumer->taken < consumer->nmessages
+    /* while an older batch was worked off, the queue's wake-up may have come */
+
+    return (!fresh || consumer->taken < consumer->nmessages
             || consumer->nmessages == NGX_HTTP_FLUX_BATCH_MESSAGES)
            ? NGX_AGAIN : NGX_OK;
 }

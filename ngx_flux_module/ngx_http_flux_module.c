@@ -19,12 +19,23 @@ static ngx_int_t ngx_http_flux_init_process(ngx_cycle_t *cycle);
 static void ngx_http_flux_exit_process(ngx_cycle_t *cycle);
 static char *ngx_http_flux_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_flux_positive_msec(ngx_conf_t *cf, void *post,
+    void *data);
+static char *ngx_http_flux_positive_size(ngx_conf_t *cf, void *post,
+    void *data);
 static char *ngx_http_flux_stream_handler(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_flux_origin(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_flux_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+
+static ngx_conf_post_t  ngx_http_flux_post_msec =
+    { ngx_http_flux_positive_msec };
+
+static ngx_conf_post_t  ngx_http_flux_post_size =
+    { ngx_http_flux_positive_size };
 
 
 static ngx_conf_bitmask_t  ngx_http_flux_transports[] = {
@@ -98,7 +109,7 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, heartbeat),
-      NULL },
+      &ngx_http_flux_post_msec },
 
     { ngx_string("flux_pace"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -119,6 +130,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       ngx_conf_set_msec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, send_timeout),
+      &ngx_http_flux_post_msec },
+
+    { ngx_string("flux_compress"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_flux_loc_conf_t, compress),
       NULL },
 
     { ngx_string("flux_max_message"),
@@ -126,7 +144,7 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       ngx_conf_set_size_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, max_message),
-      NULL },
+      &ngx_http_flux_post_size },
 
     { ngx_string("flux_origin"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
@@ -356,6 +374,11 @@ ngx_http_flux_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (value[1].len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "flux_zone has no name");
+        return NGX_CONF_ERROR;
+    }
+
     size = ngx_parse_size(&value[2]);
 
     if (size == NGX_ERROR) {
@@ -379,20 +402,32 @@ ngx_http_flux_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
+ngx_http_flux_positive_msec(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t  *value = data;
+
+    return *value ? NGX_CONF_OK : "must not be zero";
+}
+
+
+static char *
+ngx_http_flux_positive_size(ngx_conf_t *cf, void *post, void *data)
+{
+    size_t  *value = data;
+
+    return *value ? NGX_CONF_OK : "must not be zero";
+}
+
+
+static char *
 ngx_http_flux_stream_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    void                       **location;
-    ngx_http_core_loc_conf_t    *clcf;
-    ngx_http_flux_main_conf_t   *fmcf;
+    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_flux_loc_conf_t  *flcf = conf;
 
-    fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_flux_module);
-
-    location = ngx_array_push(&fmcf->locations);
-    if (location == NULL) {
-        return NGX_CONF_ERROR;
+    if (flcf->status) {
+        return "stands beside flux_status";
     }
-
-    *location = conf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -401,6 +436,21 @@ ngx_http_flux_stream_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return ngx_http_flux_stream(cf, cmd, conf);
+}
+
+
+/* scheme "://" host [ ":" port ] (RFC 6454, 6.2) */
+
+static ngx_uint_t
+ngx_http_flux_origin_valid(ngx_str_t *origin)
+{
+    u_char  *host, *last;
+
+    last = origin->data + origin->len;
+    host = (u_char *) ngx_strstr(origin->data, "://");
+
+    return host != NULL && host != origin->data && host + 3 != last
+           && ngx_strlchr(host + 3, last, '/') == NULL;
 }
 
 
@@ -439,7 +489,7 @@ ngx_http_flux_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         if (ngx_strcmp(value[i].data, "same") != 0
-            && ngx_strstr(value[i].data, "://") == NULL)
+            && !ngx_http_flux_origin_valid(&value[i]))
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid origin \"%V\": \"https://host\" is "
@@ -461,6 +511,14 @@ ngx_http_flux_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t                 *value = cf->args->elts;
     ngx_http_core_loc_conf_t  *clcf;
     ngx_http_flux_loc_conf_t  *flcf = conf;
+
+    if (flcf->streams != NULL) {
+        return "stands beside flux_stream";
+    }
+
+    if (flcf->status) {
+        return "is duplicate";
+    }
 
     if (cf->args->nelts == 1 || ngx_strcmp(value[1].data, "json") == 0) {
         flcf->status = NGX_HTTP_FLUX_STATUS_JSON;

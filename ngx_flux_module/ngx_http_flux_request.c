@@ -13,6 +13,9 @@
 /* The slowest stream that a client may ask for, in ms. */
 #define NGX_HTTP_FLUX_PACE_MAX  60000
 
+/* RFC 8446, 5.1: what OpenSSL tells of at once, sent or not. */
+#define NGX_HTTP_FLUX_TLS_RECORD  16384
+
 /* Keys that a client may narrow its stream to. */
 #define NGX_HTTP_FLUX_KEYS_MAX  256
 
@@ -43,6 +46,12 @@ ngx_http_flux_request_handler(ngx_http_request_t *r)
     ngx_http_flux_transport_t  *transport;
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
+
+    if (r != r->main) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "flux_stream cannot serve a subrequest");
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     if (ngx_http_flux_add_header(r, "Cache-Control", "no-store") == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -141,6 +150,75 @@ ngx_http_flux_header(ngx_http_request_t *r, const char *name)
             return &h[i].value;
         }
     }
+}
+
+
+/* The next element of a list (RFC 9110, 5.6.1), without its parameters. */
+
+static ngx_str_t
+ngx_http_flux_list_next(u_char **from, u_char *last)
+{
+    u_char     *p, *end;
+    ngx_str_t   token;
+
+    end = ngx_strlchr(*from, last, ',');
+    end = end ? end : last;
+
+    for (p = *from; p < end && (*p == ' ' || *p == '\t'); p++) { /* void */ }
+
+    token.data = p;
+
+    while (p < end && *p != ';' && *p != ' ' && *p != '\t') {
+        p++;
+    }
+
+    token.len = p - token.data;
+    *from = end < last ? end + 1 : last;
+
+    return token;
+}
+
+
+ngx_uint_t
+ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
+    const char *token)
+{
+    size_t            len = ngx_strlen(name);
+    u_char           *p, *last;
+    ngx_str_t         found;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len != len
+                || ngx_strncasecmp(h[i].key.data, (u_char *) name, len) != 0)
+            {
+                continue;
+            }
+
+            p = h[i].value.data;
+            last = p + h[i].value.len;
+
+            while (p < last) {
+                found = ngx_http_flux_list_next(&p, last);
+
+                if (found.len == ngx_strlen(token)
+                    && ngx_strncasecmp(found.data, (u_char *) token, found.len)
+                       == 0)
+                {
+                    return 1;
+                }
+            }
+        }
+    }
+
+    return 0;
 }
 
 
@@ -355,29 +433,16 @@ static ngx_int_t
 ngx_http_flux_transport(ngx_http_request_t *r,
     ngx_http_flux_transport_t **transport)
 {
-    ngx_str_t                 *upgrade, *accept;
     ngx_uint_t                 bit;
     ngx_http_flux_loc_conf_t  *flcf;
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
 
-    upgrade = ngx_http_flux_header(r, "upgrade");
-    accept = ngx_http_flux_header(r, "accept");
-
-    if (upgrade != NULL
-        && ngx_strlcasestrn(upgrade->data, upgrade->data + upgrade->len,
-                            (u_char *) "websocket", sizeof("websocket") - 2)
-           != NULL)
-    {
+    if (ngx_http_flux_header_has(r, "upgrade", "websocket")) {
         *transport = &ngx_http_flux_websocket;
         bit = NGX_HTTP_FLUX_WEBSOCKET;
 
-    } else if (accept != NULL
-               && ngx_strlcasestrn(accept->data, accept->data + accept->len,
-                                   (u_char *) "text/event-stream",
-                                   sizeof("text/event-stream") - 2)
-                  != NULL)
-    {
+    } else if (ngx_http_flux_header_has(r, "accept", "text/event-stream")) {
         *transport = &ngx_http_flux_sse;
         bit = NGX_HTTP_FLUX_SSE;
 
@@ -399,6 +464,7 @@ ngx_int_t
 ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent)
 {
+    size_t               size;
     ssize_t              n;
     ngx_http_request_t  *r = reader->request;
     ngx_connection_t    *c = r->connection;
@@ -418,7 +484,15 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 
     while (*sent < bytes->len) {
 
-        n = c->send(c, bytes->data + *sent, bytes->len - *sent);
+        size = bytes->len - *sent;
+
+#if (NGX_HTTP_SSL)
+        if (c->ssl != NULL) {
+            size = ngx_min(size, NGX_HTTP_FLUX_TLS_RECORD);
+        }
+#endif
+
+        n = c->send(c, bytes->data + *sent, size);
 
         if (n == NGX_ERROR) {
             return NGX_ERROR;
@@ -453,7 +527,7 @@ ngx_int_t
 ngx_http_flux_address(ngx_pool_t *pool, ngx_http_flux_main_conf_t *fmcf,
     ngx_str_t *text, ngx_http_flux_address_t *address, ngx_str_t *room)
 {
-    size_t   i, len;
+    size_t   len;
     u_char  *slash, *p;
 
     slash = ngx_strlchr(text->data, text->data + text->len, '/');
@@ -477,16 +551,9 @@ ngx_http_flux_address(ngx_pool_t *pool, ngx_http_flux_main_conf_t *fmcf,
     room->len = text->data + text->len - room->data;
 
     if (address->feed->room_rule == NGX_HTTP_FLUX_ROOM_NONE
-        || room->len == 0 || room->len > NGX_HTTP_FLUX_ROOM_MAX
-        || !flux_utf8_valid(room->data, room->len))
+        || !ngx_http_flux_valid_room(room))
     {
         return NGX_DECLINED;
-    }
-
-    for (i = 0; i < room->len; i++) {
-        if (room->data[i] < 0x20 || room->data[i] == 0x7f) {
-            return NGX_DECLINED;
-        }
     }
 
     address->text.len = len + 1 + flux_json_escaped_size(room->data, room->len);

@@ -39,6 +39,10 @@ ngx_int_t ngx_http_flux_preflight(ngx_http_request_t *r);
 /* A header of the request, or NULL; the name in lower case. */
 ngx_str_t *ngx_http_flux_header(ngx_http_request_t *r, const char *name);
 
+/* Is the token, whatever its case, in a list of the request's header? */
+ngx_uint_t ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
+    const char *token);
+
 /* Adds a header to the answer; strings are not copied.  NULL: no memory. */
 ngx_table_elt_t *ngx_http_flux_add_header(ngx_http_request_t *r,
     const char *name, const char *value);

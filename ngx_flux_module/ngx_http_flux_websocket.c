@@ -48,17 +48,13 @@ ngx_int_t
 ngx_http_flux_websocket_check(ngx_http_request_t *r)
 {
     u_char      buf[24];
-    ngx_str_t  *key, *version, *connection, decoded;
+    ngx_str_t  *key, *version, decoded;
 
     key = ngx_http_flux_header(r, "sec-websocket-key");
     version = ngx_http_flux_header(r, "sec-websocket-version");
-    connection = ngx_http_flux_header(r, "connection");
 
-    if (r->http_version != NGX_HTTP_VERSION_11 || connection == NULL
-        || ngx_strlcasestrn(connection->data,
-                            connection->data + connection->len,
-                            (u_char *) "upgrade", sizeof("upgrade") - 2)
-           == NULL)
+    if (r->http_version != NGX_HTTP_VERSION_11
+        || !ngx_http_flux_header_has(r, "connection", "upgrade"))
     {
         return NGX_HTTP_BAD_REQUEST;
     }
@@ -69,8 +65,9 @@ ngx_http_flux_websocket_check(ngx_http_request_t *r)
 
     if (version->len != 2 || ngx_memcmp(version->data, "13", 2) != 0) {
 
-        if (ngx_http_flux_add_header(r, "Sec-WebSocket-Version", "13")
-            == NULL)
+        if (ngx_http_flux_add_header(r, "Upgrade", "websocket") == NULL
+            || ngx_http_flux_add_header(r, "Sec-WebSocket-Version", "13")
+               == NULL)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -120,44 +117,6 @@ ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_str_t *accept)
 }
 
 
-/* Is flux.v1 among the subprotocols offered? */
-
-static ngx_uint_t
-ngx_http_flux_ws_protocol(ngx_http_request_t *r)
-{
-    u_char     *p, *end, *last;
-    ngx_str_t  *offered;
-
-    offered = ngx_http_flux_header(r, "sec-websocket-protocol");
-
-    if (offered == NULL) {
-        return 0;
-    }
-
-    p = offered->data;
-    last = p + offered->len;
-
-    while (p < last) {
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
-        }
-
-        for (end = p; end < last && *end != ',' && *end != ' '; end++) {
-            /* void */
-        }
-
-        if (end - p == 7 && ngx_memcmp(p, "flux.v1", 7) == 0) {
-            return 1;
-        }
-
-        p = end + 1;
-    }
-
-    return 0;
-}
-
-
 static ngx_int_t
 ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
 {
@@ -182,7 +141,8 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
         || ngx_http_flux_add_header(r, "Sec-WebSocket-Accept",
                                     (char *) accept.data)
            == NULL
-        || (ngx_http_flux_ws_protocol(r)
+        || (ngx_http_flux_header_has(r, "sec-websocket-protocol",
+                                     "flux.v1")
             && ngx_http_flux_add_header(r, "Sec-WebSocket-Protocol",
                                         "flux.v1")
                == NULL))
@@ -310,7 +270,8 @@ ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader, ngx_uint_t code)
     ngx_int_t  rc = NGX_OK;
     ngx_str_t  bytes;
 
-    if (!reader->blocked && reader->told.len == 0 && reader->out == NULL) {
+    if (!reader->blocked && reader->told.len == 0
+        && reader->telling.len == 0 && reader->out == NULL) {
 
         n = flux_ws_header(frame, FLUX_WS_OP_CLOSE, 0,
                            code == FLUX_WS_NO_STATUS ? 0 : 2);

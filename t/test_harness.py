@@ -146,7 +146,7 @@ def test_nginx_complains_of_a_worker_killed_by_somebody_else(nginx):
     wait_for(lambda: len(one.workers()) == 2 and declared not in one.workers())
     assert one.complaints() == []
 
-    os.kill(undeclared, signal.SIGSEGV)
+    os.kill(undeclared, signal.SIGKILL)
     one.wait_log(f"{undeclared} exited on signal")
     assert len(one.complaints()) == 1
     one.expect_kill(undeclared)

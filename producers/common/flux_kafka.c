@@ -343,7 +343,7 @@ flux_kafka_probed(flux_kafka_t *kafka, rd_kafka_event_t *event)
         answered += (size_t) flux_kafka_topic_answered(kafka, topics[i]);
     }
 
-    if (answered < n || kafka->up) {
+    if (answered < n || kafka->up || kafka->fatal) {
         return;
     }
 
@@ -395,21 +395,38 @@ flux_kafka_report(flux_kafka_t *kafka, const rd_kafka_message_t *message)
 }
 
 
+/*
+ * What an idempotent producer cannot be sure of any more (a broker that was
+ * killed forgot its sequence, say) ends it: the next check makes a new one.
+ */
+
+static void
+flux_kafka_fatal(flux_kafka_t *kafka)
+{
+    char  text[256];
+
+    if (kafka->fatal
+        || rd_kafka_fatal_error(kafka->rk, text, sizeof(text))
+           == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        return;
+    }
+
+    flux_log(kafka->log, FLUX_WARN, "Kafka producer starts anew: %s", text);
+    flux_kafka_away(kafka, "fatal error");
+    kafka->fatal = 1;
+}
+
+
 static void
 flux_kafka_error(flux_kafka_t *kafka, rd_kafka_event_t *event)
 {
-    char                 text[256];
     rd_kafka_resp_err_t  error;
 
     error = rd_kafka_event_error(event);
 
     if (error == RD_KAFKA_RESP_ERR__FATAL) {
-        error = rd_kafka_fatal_error(kafka->rk, text, sizeof(text));
-        flux_log(kafka->log, FLUX_FAIL, "Kafka producer: %s, starting anew",
-                 text);
-        flux_kafka_away(kafka, "fatal error");
-        kafka->up = 0;
-        kafka->fatal = 1;
+        flux_kafka_fatal(kafka);
         return;
     }
 
@@ -521,6 +538,7 @@ flux_kafka_check(void *arg)
     now = flux_monotonic_ms();
 
     flux_kafka_serve(kafka);
+    flux_kafka_fatal(kafka);
 
     if (kafka->fatal) {
         flux_kafka_reopen(kafka);
@@ -631,6 +649,11 @@ flux_kafka_release(flux_kafka_t *kafka)
             return;
         }
 
+        if (error == RD_KAFKA_RESP_ERR__FATAL) {
+            flux_kafka_fatal(kafka);
+            return;
+        }
+
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
             flux_log(kafka->log, FLUX_FAIL, "topic %s: a record is lost: %s",
                      r->topic->name, rd_kafka_err2str(error));
@@ -688,6 +711,10 @@ flux_kafka_drain(flux_kafka_t *kafka, int64_t deadline)
             || (kafka->unacked == 0 && kafka->outbox.count == 0))
         {
             return;
+        }
+
+        if (kafka->fatal) {
+            flux_kafka_reopen(kafka);
         }
 
         if (!kafka->up && !kafka->probing && now >= kafka->probe_after) {
