@@ -44,7 +44,6 @@ static void ngx_http_flux_record_value(ngx_http_flux_record_t *record,
     rd_kafka_message_t *message, ngx_http_flux_feed_t *feed);
 static void ngx_http_flux_record_room(ngx_http_flux_record_t *record,
     rd_kafka_message_t *message, ngx_http_flux_feed_t *feed);
-static ngx_uint_t ngx_http_flux_room_valid(const u_char *p, size_t len);
 static ngx_int_t ngx_http_flux_record_flush(
     ngx_http_flux_consumer_t *consumer);
 static void ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
@@ -454,7 +453,7 @@ ngx_http_flux_record_room(ngx_http_flux_record_t *record,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_flux_room_valid(const u_char *p, size_t len)
 {
     size_t  i;
