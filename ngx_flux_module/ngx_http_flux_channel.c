@@ -783,9 +783,8 @@ ngx_http_flux_channel_cursor(ngx_http_flux_channel_t *channel,
     cursor.sections[0].rooms = channel->hashes;
     cursor.sections[0].nrooms = channel->nrooms;
 
-    positions = &hub->positions[channel->feeds[0]->index];
-
     if (channel->nfeeds == 1) {
+        positions = &hub->positions[channel->feeds[0]->index];
         cursor.sections[0].places = positions->places;
         cursor.sections[0].nplaces = positions->n;
 
