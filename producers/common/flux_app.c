@@ -81,7 +81,8 @@ flux_app_parse(flux_app_t *app, int argc, char *const argv[])
           "keep the providers' raw replies in DIR", &s->record, 0, 0, NULL },
         { FLUX_OPTION_TEXT, "replay", "DIR",
           "what --record kept: with --provider replay the only\n"
-          "source, with auto while no provider answers", &s->replay, 0, 0, NULL },
+          "source, with auto while no provider answers", &s->replay, 0, 0,
+          NULL },
         { FLUX_OPTION_RATE, "replay-speed", "FACTOR", "2 is twice as fast (1)",
           &s->replay_speed, 1, 1000000, NULL },
         { FLUX_OPTION_RATE, "rate", "N",
