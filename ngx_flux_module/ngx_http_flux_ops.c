@@ -1,3 +1,4 @@
+#include "ngx_http_flux_publish.h"
 #include "ngx_http_flux_websocket.h"
 
 #include "core/flux_json.h"
@@ -38,6 +39,9 @@ ngx_http_flux_ws_message(ngx_http_flux_reader_t *reader, u_char *p, size_t len)
 
     } else if (ngx_strcmp(name, "unsubscribe") == 0) {
         rc = ngx_http_flux_op_unsubscribe(reader, op);
+
+    } else if (ngx_strcmp(name, "publish") == 0) {
+        rc = ngx_http_flux_publish_op(reader, op, p, len);
 
     } else {
         rc = ngx_http_flux_op_error(reader, name, NULL, "bad_request",

@@ -37,6 +37,10 @@ flux_coinbase_build(void *self, const char *job, flux_request_t *request)
         return FLUX_INVALID;
     }
 
+    if (flux_coinbase_ws_delivers(crypto)) {
+        return FLUX_AGAIN;
+    }
+
     flux_copy_text(request->accept, sizeof(request->accept),
                    "application/json");
 

@@ -14,7 +14,8 @@
 #define FLUX_PRODUCT_SIZE  32
 #define FLUX_PRODUCTS_MAX  64
 
-typedef struct flux_crypto_s  flux_crypto_t;
+typedef struct flux_crypto_s       flux_crypto_t;
+typedef struct flux_coinbase_ws_s  flux_coinbase_ws_t;
 
 /* A ticker as providers tell it: their own texts, nothing computed. */
 typedef struct {
@@ -57,15 +58,28 @@ struct flux_crypto_s {
     int64_t           coinbase_rate;
     int64_t           interval;
     int64_t           stats_interval;
+    const char       *coinbase_ws_url;
+    int               no_websocket;
+    int64_t           feed_silence;
+    const char       *coingecko_url;
+    char              coingecko_key[FLUX_SECRET_SIZE];
+    int64_t           coingecko_rate;
+    int64_t           movers_interval;
+    int               no_movers;
 
     flux_product_t    products[FLUX_PRODUCTS_MAX];
     size_t            count;
     size_t            next;         /* of the simulation */
+    size_t            simulated;    /* records so far */
     flux_fetcher_t   *coinbase;
+    flux_fetcher_t   *coingecko;
+    flux_coinbase_ws_t  *feed;
 };
 
 extern const flux_topic_t      flux_topic_ticker;
+extern const flux_topic_t      flux_topic_movers;
 extern const flux_provider_t   flux_coinbase;
+extern const flux_provider_t   flux_coingecko;
 
 /* NULL if it is not one of ours. */
 flux_product_t *flux_crypto_product(flux_crypto_t *crypto, const char *id);
@@ -84,6 +98,17 @@ flux_rc_t flux_coinbase_start(flux_crypto_t *crypto);
 flux_verdict_t flux_coinbase_message(flux_crypto_t *crypto, const char *text,
     size_t len, flux_source_t source, const char **why);
 
+/* coinbase_ws.c */
+flux_rc_t flux_coinbase_ws_start(flux_crypto_t *crypto);
+void flux_coinbase_ws_stop(flux_crypto_t *crypto);
+
+/* 1 while prices come by WebSocket. */
+int flux_coinbase_ws_delivers(const flux_crypto_t *crypto);
+
+/* movers.c */
+flux_rc_t flux_movers_start(flux_crypto_t *crypto);
+void flux_movers_simulate(flux_crypto_t *crypto);
+
 /* coins.c: a name and a plausible price for the simulation */
 typedef struct {
     const char  *code;
@@ -98,5 +123,9 @@ const flux_coin_t *flux_coin_find(const char *product);
 void flux_crypto_simulate_init(flux_product_t *product,
     flux_random_t *random);
 void flux_crypto_simulate(void *arg);
+
+/* The simulation's present state, without a step. */
+void flux_crypto_simulated_ticker(const flux_product_t *product,
+    flux_ticker_t *ticker);
 
 #endif /* FLUX_CRYPTO_H */

@@ -18,7 +18,8 @@ const flux_topic_t  flux_topic_ticker = {
 };
 
 static const flux_topic_t *const  flux_crypto_topics[] = {
-    &flux_topic_ticker
+    &flux_topic_ticker,
+    &flux_topic_movers
 };
 
 static const char  flux_crypto_products[] =
@@ -27,8 +28,9 @@ static const char  flux_crypto_products[] =
 
 static const char  flux_crypto_summary[] =
     "Writes the prices of coins to the Kafka topic flux.crypto.ticker,\n"
-    "one record per product and change, its key the product (BTC-USD).\n"
-    "Prices come from Coinbase Exchange; no key is needed.";
+    "one record per product and change, its key the product (BTC-USD), and the\n"
+    "day's movers to flux.crypto.movers (keys gainers and losers). They come\n"
+    "from Coinbase Exchange and CoinGecko; no key is needed.";
 
 static const char  flux_crypto_examples[] =
     "  flux-crypto --brokers kafka-1:9092,kafka-2:9092\n"
@@ -213,6 +215,29 @@ flux_crypto_options(flux_crypto_t *crypto, int argc, char *const argv[])
         { FLUX_OPTION_RATE, "coinbase-rate", "N",
           "requests per second at most (8)", &crypto->coinbase_rate, 1,
           1000000, NULL },
+        { FLUX_OPTION_URL, "coinbase-ws-url", "URL",
+          "WebSocket feed (wss://ws-feed.exchange.coinbase.com)",
+          &crypto->coinbase_ws_url, 0, 0, NULL },
+        { FLUX_OPTION_FLAG, "no-websocket", NULL,
+          "REST only; else it is the fallback", &crypto->no_websocket, 0, 0,
+          NULL },
+        { FLUX_OPTION_TIME, "feed-silence", "TIME",
+          "a WebSocket that says nothing for so long is left (30s)",
+          &crypto->feed_silence, 100, 600000, NULL },
+        { FLUX_OPTION_GROUP, "Movers:", NULL, NULL, NULL, 0, 0, NULL },
+        { FLUX_OPTION_FLAG, "no-movers", NULL, "without flux.crypto.movers",
+          &crypto->no_movers, 0, 0, NULL },
+        { FLUX_OPTION_TIME, "movers-interval", "TIME",
+          "between two looks at the market (2m)", &crypto->movers_interval,
+          100, 86400000, NULL },
+        { FLUX_OPTION_URL, "coingecko-url", "URL",
+          "(https://api.coingecko.com)", &crypto->coingecko_url, 0, 0, NULL },
+        { FLUX_OPTION_RATE, "coingecko-rate", "N",
+          "requests per second at most (0.08)", &crypto->coingecko_rate, 1,
+          1000000, NULL },
+        { FLUX_OPTION_SECRET, "coingecko-key", NULL,
+          "of a demo plan, or COINGECKO_KEY in the environment; optional",
+          crypto->coingecko_key, 0, 0, NULL },
         { FLUX_OPTION_GROUP, NULL, NULL, NULL, NULL, 0, 0, NULL }
     };
 
@@ -229,6 +254,11 @@ flux_crypto_options(flux_crypto_t *crypto, int argc, char *const argv[])
     app->settings.rate = 10000;
 
     crypto->coinbase_url = "https://api.exchange.coinbase.com";
+    crypto->coinbase_ws_url = "wss://ws-feed.exchange.coinbase.com";
+    crypto->feed_silence = 30000;
+    crypto->coingecko_url = "https://api.coingecko.com";
+    crypto->coingecko_rate = 80;
+    crypto->movers_interval = 120000;
     crypto->coinbase_rate = 8000;
     crypto->interval = 2000;
     crypto->stats_interval = 30000;
@@ -264,7 +294,9 @@ flux_crypto_start(flux_crypto_t *crypto)
         flux_crypto_simulate_init(&crypto->products[i], &crypto->app.random);
     }
 
-    return (flux_coinbase_start(crypto) == FLUX_OK) ? -1 : 1;
+    return (flux_coinbase_start(crypto) == FLUX_OK
+            && flux_coinbase_ws_start(crypto) == FLUX_OK
+            && flux_movers_start(crypto) == FLUX_OK) ? -1 : 1;
 }
 
 
@@ -288,6 +320,7 @@ main(int argc, char *argv[])
             flux_app_run(&crypto->app);
         }
 
+        flux_coinbase_ws_stop(crypto);
         rc = flux_app_close(&crypto->app, rc);
     }
 

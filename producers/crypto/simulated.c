@@ -15,6 +15,9 @@
 /* and the walk is drawn back by 1/400 of its distance from the start */
 #define FLUX_PULL       400
 
+/* simulated movers after so many simulated prices; more than products */
+#define FLUX_MOVERS_EVERY  100
+
 /* in thousandths of a coin, per step at most */
 #define FLUX_VOLUME     5000
 
@@ -92,6 +95,19 @@ flux_crypto_step(flux_random_t *random, flux_product_t *product)
 
 
 void
+flux_crypto_simulated_ticker(const flux_product_t *product, flux_ticker_t *t)
+{
+    memset(t, 0, sizeof(*t));
+    flux_simulate_text(product->price, product->scale, t->price);
+    flux_simulate_text(product->open, product->scale, t->open);
+    flux_simulate_text(product->high, product->scale, t->high);
+    flux_simulate_text(product->low, product->scale, t->low);
+    flux_simulate_text(product->volume, 3, t->volume);
+    flux_format_time(flux_wall_ms(), t->time);
+}
+
+
+void
 flux_crypto_simulate(void *arg)
 {
     size_t           i;
@@ -114,14 +130,14 @@ flux_crypto_simulate(void *arg)
     }
 
     flux_crypto_step(&crypto->app.random, product);
-
-    memset(&t, 0, sizeof(t));
-    flux_simulate_text(product->price, product->scale, t.price);
-    flux_simulate_text(product->open, product->scale, t.open);
-    flux_simulate_text(product->high, product->scale, t.high);
-    flux_simulate_text(product->low, product->scale, t.low);
-    flux_simulate_text(product->volume, 3, t.volume);
-    flux_format_time(flux_wall_ms(), t.time);
-
+    flux_crypto_simulated_ticker(product, &t);
     flux_crypto_publish(crypto, product, &t, "simulated", FLUX_SIMULATED);
+
+    /* the first movers when each coin has had its turn */
+
+    if (!crypto->no_movers
+        && crypto->simulated++ % FLUX_MOVERS_EVERY == crypto->count - 1)
+    {
+        flux_movers_simulate(crypto);
+    }
 }
