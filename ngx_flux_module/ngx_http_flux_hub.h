@@ -11,6 +11,7 @@
 #include "ngx_http_flux_zone.h"
 
 #include "core/flux_cursor.h"
+#include "core/flux_deflate.h"
 
 
 #define NGX_HTTP_FLUX_ROOMS_MAX  256    /* rooms of one reader */
@@ -51,6 +52,18 @@ typedef struct {
 } ngx_http_flux_link_t;
 
 
+/* The compressed stream of a channel's frames. */
+
+typedef struct {
+    flux_deflate_t            *deflate;     /* NULL: too few read it */
+    ngx_uint_t                 serial;      /* of the frame being counted */
+    ngx_uint_t                 inside;      /* readers that took its piece */
+    ngx_uint_t                 outside;     /* that had not its context */
+    ngx_uint_t                 were_inside; /* the same for the last frame */
+    ngx_uint_t                 were_outside;
+} ngx_http_flux_deflate_t;
+
+
 /*
  * All readers with the same rooms, keys and pace.  Those at the front stand
  * where the channel stands: they have been sent all that the hub has taken
@@ -80,6 +93,7 @@ struct ngx_http_flux_channel_s {
     uint64_t                   rest_after;  /* behind this ordinal */
     ngx_queue_t                sent;        /* readers that had `sending` */
     ngx_uint_t                 serial;      /* of the frame being sent */
+    ngx_http_flux_deflate_t    streams[2];  /* of events, of messages */
 
     ngx_http_flux_frame_t     *snapshot;    /* what a newcomer gets */
     ngx_str_t                  cursor;      /* of those at the front */

@@ -1,3 +1,4 @@
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_publish.h"
@@ -356,6 +357,7 @@ ngx_http_flux_exit_process(ngx_cycle_t *cycle)
     if (fmcf != NULL) {
         ngx_http_flux_zone_exit_worker(fmcf);
         ngx_http_flux_hub_exit();
+        ngx_http_flux_compress_exit();
     }
 }
 

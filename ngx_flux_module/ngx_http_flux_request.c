@@ -153,7 +153,29 @@ ngx_http_flux_header(ngx_http_request_t *r, const char *name)
 }
 
 
-/* The next element of a list (RFC 9110, 5.6.1), without its parameters. */
+/* RFC 9110, 12.4.2: a weight of 0 is "not acceptable". */
+
+static ngx_uint_t
+ngx_http_flux_refused(u_char *p, u_char *last)
+{
+    while (p < last && (*p == ';' || *p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    if (last - p < 3 || (*p | 0x20) != 'q' || p[1] != '=' || p[2] != '0') {
+        return 0;
+    }
+
+    for (p += 3; p < last && (*p == '.' || *p == '0'); p++) { /* void */ }
+
+    return p == last || *p == ' ' || *p == '\t';
+}
+
+
+/*
+ * The next element of a list (RFC 9110, 5.6.1), without its parameters; empty
+ * when it is refused.
+ */
 
 static ngx_str_t
 ngx_http_flux_list_next(u_char **from, u_char *last)
@@ -172,7 +194,7 @@ ngx_http_flux_list_next(u_char **from, u_char *last)
         p++;
     }
 
-    token.len = p - token.data;
+    token.len = ngx_http_flux_refused(p, end) ? 0 : p - token.data;
     *from = end < last ? end + 1 : last;
 
     return token;

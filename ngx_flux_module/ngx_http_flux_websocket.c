@@ -1,6 +1,9 @@
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_websocket.h"
 
 #include <ngx_sha1.h>
+
+#include "core/flux_json.h"
 
 
 /* Read from a client before others get their turn. */
@@ -23,6 +26,7 @@ static ngx_int_t ngx_http_flux_ws_event(ngx_http_flux_reader_t *reader,
     flux_ws_event_t event);
 static ngx_int_t ngx_http_flux_ws_control(ngx_http_flux_reader_t *reader,
     ngx_uint_t opcode, u_char *payload, size_t len);
+static ngx_int_t ngx_http_flux_ws_compressed(ngx_http_flux_reader_t *reader);
 static void ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader,
     ngx_uint_t code);
 
@@ -117,6 +121,40 @@ ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_str_t *accept)
 }
 
 
+/* RFC 7692: takes what the client offers, if it can be kept. */
+
+static ngx_int_t
+ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
+{
+    char                *answer;
+    ngx_str_t           *offers;
+    flux_ws_deflate_t    deflate;
+    ngx_http_request_t  *r = reader->request;
+
+    offers = ngx_http_flux_header(r, "sec-websocket-extensions");
+
+    if (offers == NULL
+        || !flux_ws_accept_deflate(&deflate, (char *) offers->data,
+                                   offers->len, FLUX_DEFLATE_WINDOW))
+    {
+        return NGX_OK;
+    }
+
+    answer = ngx_pcalloc(r->pool, deflate.length + 1);
+    if (answer == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(answer, deflate.answer, deflate.length);
+
+    reader->compress = 1;
+    reader->alone = deflate.alone;
+
+    return ngx_http_flux_add_header(r, "Sec-WebSocket-Extensions", answer)
+           != NULL ? NGX_OK : NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
 {
@@ -134,8 +172,13 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    flux_ws_parser_init(&ws->parser, flcf->max_message, 0);
     reader->context = ws;
+
+    if (flcf->compress && ngx_http_flux_ws_deflate(reader) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    flux_ws_parser_init(&ws->parser, flcf->max_message, reader->compress);
 
     if (ngx_http_flux_add_header(r, "Upgrade", "websocket") == NULL
         || ngx_http_flux_add_header(r, "Sec-WebSocket-Accept",
@@ -347,6 +390,38 @@ ngx_http_flux_ws_read(ngx_http_request_t *r)
 }
 
 
+static ngx_int_t
+ngx_http_flux_ws_compressed(ngx_http_flux_reader_t *reader)
+{
+    ngx_int_t            rc;
+    ngx_str_t            text;
+    ngx_http_flux_ws_t  *ws = reader->context;
+
+    rc = ngx_http_flux_inflate(ws->buf, ws->parser.length, ws->parser.max,
+                               &text);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    if (rc == NGX_OK && !flux_utf8_valid(text.data, text.len)) {
+        ngx_free(text.data);
+        rc = FLUX_WS_INVALID;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_flux_ws_close(reader, rc);
+        return NGX_DONE;
+    }
+
+    rc = ngx_http_flux_ws_message(reader, text.data, text.len);
+    ngx_free(text.data);
+
+    return rc;
+}
+
+
 /* NGX_DONE: the reader is gone. */
 
 static ngx_int_t
@@ -413,6 +488,10 @@ ngx_http_flux_ws_event(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
     switch (event) {
 
     case FLUX_WS_TEXT:
+        if (ws->parser.compressed) {
+            return ngx_http_flux_ws_compressed(reader);
+        }
+
         return ngx_http_flux_ws_message(reader, ws->buf, ws->parser.length);
 
     case FLUX_WS_PING:
