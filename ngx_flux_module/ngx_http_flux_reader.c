@@ -5,7 +5,11 @@
 #define NGX_HTTP_FLUX_READER_FRAMES  4
 
 /* What may wait for a socket of answers to what its client asks. */
+#if (FLUX_TEST_ECHO)
+#define NGX_HTTP_FLUX_TOLD_MAX       (64 * 1024 * 1024)
+#else
 #define NGX_HTTP_FLUX_TOLD_MAX       (64 * 1024)
+#endif
 
 /* Who is sent away comes back after a while of this and less, in ms. */
 #define NGX_HTTP_FLUX_RETRY_MAX      1000
@@ -504,6 +508,16 @@ ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
     ngx_int_t               rc, sent;
     ngx_uint_t              n;
     ngx_http_flux_frame_t  *frame;
+
+#if (FLUX_TEST_ECHO)
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    if (flcf->echo) {
+        return;
+    }
+#endif
 
     if (reader->behind == NULL && !reader->front && reader->out == NULL) {
         /* there was no memory for it */

@@ -441,6 +441,7 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
         need = ngx_min(ws->parser.max, ws->parser.length + len);
 
         if (need > ws->size) {
+            need = ngx_min(ws->parser.max, ngx_max(need, ws->size * 2));
             buf = ngx_alloc(need, ngx_http_flux_hub.log);
 
             if (buf == NULL) {
@@ -480,10 +481,82 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
 }
 
 
+#if (FLUX_TEST_ECHO)
+
+static ngx_int_t
+ngx_http_flux_ws_echo(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
+{
+    size_t                     n;
+    u_char                     head[FLUX_WS_HEADER_MAX];
+    ngx_int_t                  rc = NGX_OK;
+    ngx_str_t                  text, inflated = ngx_null_string;
+    ngx_http_flux_ws_t        *ws = reader->context;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    if (!flcf->echo || (event != FLUX_WS_TEXT && event != FLUX_WS_BINARY)) {
+        return NGX_DECLINED;
+    }
+
+    text.data = ws->buf;
+    text.len = ws->parser.length;
+
+    if (ws->parser.compressed) {
+        rc = ngx_http_flux_inflate(text.data, text.len, ws->parser.max,
+                                   &inflated);
+
+        if (rc == NGX_OK && event == FLUX_WS_TEXT
+            && !flux_utf8_valid(inflated.data, inflated.len))
+        {
+            rc = FLUX_WS_INVALID;
+        }
+
+        if (rc != NGX_OK) {
+            ngx_free(inflated.data);
+            ngx_http_flux_ws_close(reader, rc);
+            return NGX_DONE;
+        }
+
+        text = inflated;
+    }
+
+    n = flux_ws_header(head, event == FLUX_WS_TEXT ? FLUX_WS_OP_TEXT
+                                                   : FLUX_WS_OP_BINARY, 0,
+                       text.len);
+
+    if (ngx_http_flux_reader_tell_bytes(reader, head, n) != NGX_OK
+        || ngx_http_flux_reader_tell_bytes(reader, text.data, text.len)
+           != NGX_OK)
+    {
+        rc = NGX_ERROR;
+    }
+
+    ngx_free(inflated.data);
+
+    if (rc != NGX_OK) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+#endif
+
+
 static ngx_int_t
 ngx_http_flux_ws_event(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
 {
     ngx_http_flux_ws_t  *ws = reader->context;
+
+#if (FLUX_TEST_ECHO)
+    ngx_int_t  rc = ngx_http_flux_ws_echo(reader, event);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+#endif
 
     switch (event) {
 
