@@ -83,6 +83,8 @@ struct ngx_http_flux_reader_s {
     time_t                      expires;    /* 0: never */
     ngx_event_t                 timer;
     void                       *context;    /* of the transport */
+    void                       *publish;    /* of ngx_http_flux_publish_op.c */
+    ngx_str_t                   publish_key;
 
     unsigned                    front:1;
     unsigned                    waiting:1;
