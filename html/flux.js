@@ -143,6 +143,9 @@ const TRANSPORTS = {
         const reader = body.pipeThrough(new TextDecoderStream()).getReader();
         let text = "";
 
+        if (link.resumed) {             // there may be nothing to tell yet
+            link.hear();
+        }
         for (;;) {
             const { done, value } = await reader.read();
             if (done) {
@@ -280,6 +283,7 @@ export class Connection extends Emitter {
             signal,
             begun: Date.now(),
             heard: 0,
+            resumed: this.cursor,
             WebSocket: this.#options.WebSocket,
             abort: () => controller.abort(),
             url: (wait) => this.#address(wait),
