@@ -4,6 +4,7 @@
  */
 
 import { element } from "./dom.js";
+import { axis, exact } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 
 const HEIGHT = 180;
@@ -43,7 +44,7 @@ export function chart(name, history) {
 
     function build(UPlot) {
         const of = colours();
-        const axis = { stroke: of("--faint"), grid: { stroke: of("--line"),
+        const line = { stroke: of("--faint"), grid: { stroke: of("--line"),
                                                       width: 1 },
                        ticks: { stroke: of("--line") } };
         plot = new UPlot({
@@ -52,7 +53,12 @@ export function chart(name, history) {
             cursor: { show: true, points: { show: false } },
             series: [{}, { label: name, stroke: of("--accent"), width: 2,
                            points: { show: false } }],
-            axes: [axis, { ...axis, size: 70 }],
+            axes: [
+                { ...line, space: 90, values: (_, ticks) =>
+                    ticks.map((tick) => exact(tick * 1000)) },
+                { ...line, size: 76, values: (_, ticks) =>
+                    ticks.map((tick) => axis(tick, ticks[1] - ticks[0])) },
+            ],
         }, data(), node);
         observer = new ResizeObserver(() => plot.setSize({
             width: node.clientWidth, height: HEIGHT }));

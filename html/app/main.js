@@ -24,11 +24,12 @@ import { Store } from "./store.js";
 import { mountStocks } from "./stocks.js";
 import { mountSystem } from "./system.js";
 import { mountTheme } from "./theme.js";
-import { mountWeather } from "./weather.js";
+import { mountWeather, rememberedRooms } from "./weather.js";
 
 const store = new Store({ crypto: (data) => data.price });
 const frames = new Frames();
-const live = connect("/live", { cursor: store.cursor });
+const live = connect("/live", { cursor: store.cursor,
+                               rooms: rememberedRooms() });
 let badges = [];
 
 /* A card's freshness changes with time, not only with records. */

@@ -11,17 +11,23 @@ const MOST = 12;
 const HOURS = 6;
 const FAHRENHEIT = new Set(["US", "BS", "BZ", "KY", "LR", "PW", "FM", "MH"]);
 
+const room = (slug) => `weather/${slug}`;
+const remembered = () => browser.get("cities", [guessCity()]);
+
+/** What to subscribe to from the start. */
+export const rememberedRooms = () =>
+    remembered().map(({ slug }) => room(slug));
+
 /** @param {import("./main.js").Page} page */
 export function mountWeather({ live, store, frames, fresh, stale }) {
     const card = document.querySelector(".weather");
     const list = card.querySelector(".cities");
     const units = card.querySelector(".units");
     const shown = new Map();
-    let cities = browser.get("cities", [guessCity()]);
+    let cities = remembered();
     let unit = browser.get("unit", FAHRENHEIT.has(
         new Intl.Locale(navigator.language).region) ? "f" : "c");
 
-    const room = (slug) => `weather/${slug}`;
     const degrees = (data, name) => data[`${name}_${unit}`] === null
         || data[`${name}_${unit}`] === undefined ? "–"
         : `${whole(data[`${name}_${unit}`])}°`;
@@ -112,8 +118,12 @@ export function mountWeather({ live, store, frames, fresh, stale }) {
                 begin(city);
             }
         }
-        list.append(...cities.map(({ slug }) => shown.get(slug).node)
-            .filter((node, i) => list.children[i] !== node || true));
+        cities.forEach(({ slug }, i) => {
+            const { node } = shown.get(slug);
+            if (list.children[i] !== node) {
+                list.insertBefore(node, list.children[i]);
+            }
+        });
     }
 
     function begin(city) {
@@ -127,6 +137,7 @@ export function mountWeather({ live, store, frames, fresh, stale }) {
             producer: "flux-weather" });
         store.watch(live, name, () =>
             frames.draw(name, () => draw(slug)));
+        draw(slug);
     }
 
     function showUnit() {
