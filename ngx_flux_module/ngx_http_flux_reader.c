@@ -1,3 +1,4 @@
+#include "ngx_http_flux_demand.h"
 #include "ngx_http_flux_reader.h"
 
 
@@ -137,6 +138,13 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
     ngx_uint_t             i;
     ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
     ngx_http_flux_seat_t  *seat = hub->zone->seat;
+
+    if (on) {
+        ngx_http_flux_demand_join(reader->channel);
+
+    } else {
+        ngx_http_flux_demand_leave(reader->channel);
+    }
 
     if (seat == NULL) {
         return;
