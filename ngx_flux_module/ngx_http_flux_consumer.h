@@ -132,6 +132,9 @@ struct ngx_http_flux_consumer_s {
         int64_t                 offset;
     } skips[FLUX_SKIP_EXPIRED + 1];
 
+    uint64_t                   evicted[FLUX_LOG_FEEDS];    /* told of */
+    ngx_msec_t                 evicted_last;
+
     unsigned                    up:1;
     unsigned                    down:1;     /* neither: not known yet */
     unsigned                    was_up:1;

@@ -205,7 +205,10 @@ ngx_http_flux_ws_control(ngx_http_flux_reader_t *reader, ngx_uint_t opcode,
     u_char  frame[FLUX_WS_HEADER_MAX + FLUX_WS_CONTROL_MAX];
 
     n = flux_ws_header(frame, opcode, 0, len);
-    ngx_memcpy(frame + n, payload, len);
+
+    if (len) {
+        ngx_memcpy(frame + n, payload, len);
+    }
 
     return ngx_http_flux_reader_tell_bytes(reader, frame, n + len);
 }

@@ -240,7 +240,7 @@ def test_replay_repeats_what_was_recorded(run, stub, tmp_path):
     recorded = program.wait_records(3)[:3]
     program.stop()
 
-    program = run("crypto", "--replay", tmp_path / "tape", "--product",
+    program = run("crypto", "--provider", "replay", "--replay", tmp_path / "tape", "--product",
                   "BTC-USD", "--print", "--once")
     assert program.wait() == 0, program.err
     assert program.records[:3] == [{**r, "source": "replay"}
@@ -263,7 +263,7 @@ def test_replay_keeps_the_time_between_replies(run, tmp_path):
                 "request": "ticker/BTC-USD", "body": body}) + "\n")
         tape.write('{"at": 5, "torn')
 
-    program = run("crypto", "--replay", tmp_path, "--print",
+    program = run("crypto", "--provider", "replay", "--replay", tmp_path, "--print",
                   "--replay-speed", "2")
     program.wait_records(2)
     began = time.monotonic()
@@ -295,7 +295,7 @@ def test_tape_covers_some_products_and_the_rest_is_simulated(run, tmp_path):
     (["--rate", "abc"], "--rate: 'abc' is not a number"),
     (["--provider", "nobody"], "--provider: 'nobody' is not one of"),
     (["--product", "btc"], "'btc' is not like BTC-USD"),
-    (["--replay", "/nonexistent"], "--replay: no tape in /nonexistent"),
+    (["--provider", "replay", "--replay", "/nonexistent"], "--replay: no tape in /nonexistent"),
     (["--provider", "replay"], "needs --replay"),
     (["--record", "/proc/nope/x"], "--record"),
     (["--coinbase-url", "https://me:secret@host/"], "--coinbase-url"),

@@ -179,7 +179,7 @@ def test_feed_is_recorded_and_replayed(run, stub, tmp_path):
     program.wait_records(3)
     program.stop()
 
-    program = run("crypto", "--replay", tmp_path, "--product", "BTC-USD",
+    program = run("crypto", "--provider", "replay", "--replay", tmp_path, "--product", "BTC-USD",
                   "--print", "--once")
     assert program.wait() == 0
     assert [(r["price"], r["source"]) for r in program.records] == [

@@ -178,7 +178,7 @@ def test_replay_needs_no_city(run, stub, tmp_path):
     wait_for(lambda: len(list(tmp_path.iterdir())) == 3)
     program.stop()
 
-    program = run("weather", "--replay", tmp_path, "--print", "--once")
+    program = run("weather", "--provider", "replay", "--replay", tmp_path, "--print", "--once")
     assert program.wait() == 0, program.err
     assert program.records[-1]["temperature_c"] == 13.4
     assert program.records[-1]["source"] == "replay"
