@@ -203,24 +203,33 @@ void ngx_http_flux_state_greet(ngx_http_flux_reader_t *reader);
 void ngx_http_flux_drain(void);
 
 
-/* --- ngx_http_flux_channel.c --- */
+/* --- ngx_http_flux_room.c --- */
+
+/* An address, escaped, and the feed that it names. */
+typedef struct {
+    ngx_str_t                  text;
+    ngx_http_flux_feed_t      *feed;
+} ngx_http_flux_address_t;
 
 /* A room that is read here, or NULL; the address is escaped. */
 ngx_http_flux_room_t *ngx_http_flux_room_find(ngx_str_t *address);
 
+/* The same, made if there is none, with a reference; NULL: no memory. */
+ngx_http_flux_room_t *ngx_http_flux_room_get(ngx_http_flux_address_t *address);
+void ngx_http_flux_room_release(ngx_http_flux_room_t *room);
+
 /* Looks its node up in the zone; under the lock. */
 void ngx_http_flux_room_bind(ngx_http_flux_room_t *room);
+
+
+/* --- ngx_http_flux_channel.c --- */
+
 
 /*
  * The channel of these addresses ("feed" or "feed/room", escaped; feeds[i] is
  * that of addresses[i]) and keys (escaped, or NULL for all), with a reference.
  * Strings are copied, the array of addresses is sorted.  NULL: no memory.
  */
-
-typedef struct {
-    ngx_str_t                  text;
-    ngx_http_flux_feed_t      *feed;
-} ngx_http_flux_address_t;
 
 ngx_http_flux_channel_t *ngx_http_flux_channel_get(
     ngx_http_flux_address_t *addresses, ngx_uint_t n, ngx_array_t *keys,

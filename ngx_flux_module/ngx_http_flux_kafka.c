@@ -26,7 +26,6 @@ typedef struct {
 } ngx_http_flux_kafka_t;
 
 
-static void ngx_http_flux_kafka_pin(void);
 static void ngx_http_flux_kafka_exit(void *data);
 static ngx_int_t ngx_http_flux_consumer_start(
     ngx_http_flux_consumer_t **place, ngx_http_flux_cluster_t *cluster);
@@ -153,7 +152,7 @@ ngx_http_flux_kafka_stop(void)
  * librdkafka's code or in ours: both stay where they are.
  */
 
-static void
+void
 ngx_http_flux_kafka_pin(void)
 {
     Dl_info  info;

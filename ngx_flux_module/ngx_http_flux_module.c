@@ -1,5 +1,6 @@
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_publish.h"
 #include "ngx_http_flux_request.h"
 #include "ngx_http_flux_status.h"
 #include "ngx_http_flux_zone.h"
@@ -159,6 +160,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       offsetof(ngx_http_flux_loc_conf_t, expires),
       NULL },
 
+    { ngx_string("flux_publish"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
+      ngx_http_flux_publish,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("flux_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_flux_status,
@@ -293,7 +301,9 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
 
     for (i = 0; i < fmcf->locations.nelts; i++) {
         if (ngx_http_flux_conf_resolve_location(cf, fmcf, locations[i])
-            != NGX_OK)
+            != NGX_OK
+            || ngx_http_flux_publish_resolve(cf, fmcf, locations[i])
+               != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -420,7 +430,10 @@ ngx_http_flux_stream_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_flux_request_handler;
+
+    if (((ngx_http_flux_loc_conf_t *) conf)->publish == NULL) {
+        clcf->handler = ngx_http_flux_request_handler;
+    }
 
     return ngx_http_flux_stream(cf, cmd, conf);
 }

@@ -90,6 +90,9 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
     ngx_http_flux_reader_arm(reader);
     ngx_http_flux_reader_catch_up(reader);
 
+    /* closed or not, the request lives until the handler returns */
+    reader->served = 1;
+
     return NGX_DONE;
 }
 
@@ -224,6 +227,7 @@ ngx_http_flux_reader_cleanup(void *data)
     }
 
     ngx_free(reader->told.data);
+    ngx_free(reader->telling.data);
     ngx_free(reader->joined.data);
 
     ngx_http_flux_channel_release(reader->channel);
@@ -270,9 +274,12 @@ ngx_http_flux_reader_push(ngx_http_flux_reader_t *reader)
 {
     ngx_int_t  rc;
 
-    while (reader->told.len || reader->out != NULL) {
+    while (reader->told.len || reader->telling.len || reader->out != NULL) {
 
-        if (reader->out != NULL && (reader->started || !reader->told.len)) {
+        if (reader->out != NULL
+            && (reader->started
+                || (!reader->told.len && !reader->telling.len)))
+        {
             rc = ngx_http_flux_reader_push_frame(reader);
 
         } else {
@@ -319,21 +326,28 @@ ngx_http_flux_reader_push_bytes(ngx_http_flux_reader_t *reader,
 }
 
 
+/* TLS and HTTP/2 want bytes that were begun to stay where they are. */
+
 static ngx_int_t
 ngx_http_flux_reader_push_told(ngx_http_flux_reader_t *reader)
 {
     ngx_int_t  rc;
     ngx_str_t  bytes;
 
-    bytes.data = reader->told.data;
-    bytes.len = reader->told.len;
+    if (reader->telling.len == 0) {
+        reader->telling = reader->told;
+        reader->told_sent = 0;
+        ngx_memzero(&reader->told, sizeof(ngx_http_flux_text_t));
+    }
+
+    bytes.data = reader->telling.data;
+    bytes.len = reader->telling.len;
 
     rc = ngx_http_flux_reader_push_bytes(reader, &bytes, &reader->told_sent);
 
     if (rc == NGX_OK) {
-        ngx_free(reader->told.data);
-        ngx_memzero(&reader->told, sizeof(ngx_http_flux_text_t));
-        reader->told_sent = 0;
+        ngx_free(reader->telling.data);
+        ngx_memzero(&reader->telling, sizeof(ngx_http_flux_text_t));
     }
 
     return rc;
@@ -395,7 +409,9 @@ ngx_int_t
 ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader, u_char *bytes,
     size_t len)
 {
-    if (reader->told.len + len > NGX_HTTP_FLUX_TOLD_MAX) {
+    if (reader->told.len + reader->telling.len + len
+        > NGX_HTTP_FLUX_TOLD_MAX)
+    {
         return NGX_ERROR;
     }
 
@@ -809,13 +825,20 @@ ngx_http_flux_reader_end(ngx_http_flux_reader_t *reader,
 void
 ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc)
 {
+    ngx_uint_t           served = reader->served;
+    ngx_connection_t    *c = reader->request->connection;
     ngx_http_request_t  *r = reader->request;
 
     ngx_http_flux_reader_retire(reader);
 
     if (rc == NGX_ERROR) {
-        r->connection->error = 1;
+        c->error = 1;
     }
 
     ngx_http_finalize_request(r, rc);
+
+    if (served) {
+        /* out of a timer or the hub's turn, nobody else would */
+        ngx_http_run_posted_requests(c);
+    }
 }

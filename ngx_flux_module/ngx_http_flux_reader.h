@@ -67,6 +67,7 @@ struct ngx_http_flux_reader_s {
     ngx_http_flux_frame_t      *out;        /* being sent */
     size_t                      sent;       /* bytes of it */
     ngx_http_flux_text_t        told;       /* messages that no frame has */
+    ngx_http_flux_text_t        telling;    /* those being sent */
     size_t                      told_sent;
 
     uint64_t                    ordinal;    /* has seen so far, when it joined */
@@ -82,6 +83,8 @@ struct ngx_http_flux_reader_s {
     time_t                      expires;    /* 0: never */
     ngx_event_t                 timer;
     void                       *context;    /* of the transport */
+    void                       *publish;    /* of ngx_http_flux_publish_op.c */
+    ngx_str_t                   publish_key;
 
     unsigned                    front:1;
     unsigned                    waiting:1;
@@ -89,6 +92,7 @@ struct ngx_http_flux_reader_s {
     unsigned                    started:1;  /* `out` was tried to be sent */
     unsigned                    closing:1;  /* nothing is sent any more */
     unsigned                    paced:1;    /* waits for its pace */
+    unsigned                    served:1;   /* the content handler is done */
     unsigned                    resumed:1;  /* came with a cursor */
 };
 

@@ -13,14 +13,13 @@
 /* The slowest stream that a client may ask for, in ms. */
 #define NGX_HTTP_FLUX_PACE_MAX  60000
 
+/* RFC 8446, 5.1: what OpenSSL tells of at once, sent or not. */
+#define NGX_HTTP_FLUX_TLS_RECORD  16384
+
 /* Keys that a client may narrow its stream to. */
 #define NGX_HTTP_FLUX_KEYS_MAX  256
 
 
-static ngx_int_t ngx_http_flux_method(ngx_http_request_t *r);
-static ngx_int_t ngx_http_flux_check_origin(ngx_http_request_t *r,
-    ngx_http_flux_loc_conf_t *flcf, ngx_str_t *origin);
-static ngx_int_t ngx_http_flux_preflight(ngx_http_request_t *r);
 static ngx_int_t ngx_http_flux_transport(ngx_http_request_t *r,
     ngx_http_flux_transport_t **transport);
 static ngx_int_t ngx_http_flux_query_streams(ngx_http_request_t *r,
@@ -262,17 +261,45 @@ ngx_http_flux_add_header_str(ngx_http_request_t *r, const char *name,
 }
 
 
-static ngx_int_t
+static ngx_uint_t
+ngx_http_flux_streams(ngx_http_request_t *r)
+{
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
+
+    return flcf->streams != NULL;
+}
+
+
+static const char *
+ngx_http_flux_methods(ngx_http_request_t *r)
+{
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
+
+    if (flcf->publish == NULL) {
+        return "GET, OPTIONS";
+    }
+
+    return flcf->streams ? "GET, POST, OPTIONS" : "POST, OPTIONS";
+}
+
+
+ngx_int_t
 ngx_http_flux_method(ngx_http_request_t *r)
 {
-    if (r->method == NGX_HTTP_GET
+    if ((r->method == NGX_HTTP_GET && ngx_http_flux_streams(r))
         || (r->method == NGX_HTTP_OPTIONS
             && ngx_http_flux_header(r, "origin") != NULL))
     {
         return NGX_OK;
     }
 
-    if (ngx_http_flux_add_header(r, "Allow", "GET, OPTIONS") == NULL) {
+    if (ngx_http_flux_add_header(r, "Allow", ngx_http_flux_methods(r))
+        == NULL)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -332,7 +359,7 @@ ngx_http_flux_listed_origin(ngx_http_request_t *r, ngx_array_t *origins,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_flux_check_origin(ngx_http_request_t *r,
     ngx_http_flux_loc_conf_t *flcf, ngx_str_t *origin)
 {
@@ -366,7 +393,7 @@ ngx_http_flux_check_origin(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_flux_preflight(ngx_http_request_t *r)
 {
     ngx_int_t   rc;
@@ -380,7 +407,8 @@ ngx_http_flux_preflight(ngx_http_request_t *r)
 
     asked = ngx_http_flux_header(r, "access-control-request-headers");
 
-    if (ngx_http_flux_add_header(r, "Access-Control-Allow-Methods", "GET")
+    if (ngx_http_flux_add_header(r, "Access-Control-Allow-Methods",
+                                 ngx_http_flux_methods(r))
         == NULL
         || ngx_http_flux_add_header(r, "Access-Control-Max-Age", "86400")
            == NULL
@@ -436,6 +464,7 @@ ngx_int_t
 ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent)
 {
+    size_t               size;
     ssize_t              n;
     ngx_http_request_t  *r = reader->request;
     ngx_connection_t    *c = r->connection;
@@ -455,7 +484,15 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 
     while (*sent < bytes->len) {
 
-        n = c->send(c, bytes->data + *sent, bytes->len - *sent);
+        size = bytes->len - *sent;
+
+#if (NGX_HTTP_SSL)
+        if (c->ssl != NULL) {
+            size = ngx_min(size, NGX_HTTP_FLUX_TLS_RECORD);
+        }
+#endif
+
+        n = c->send(c, bytes->data + *sent, size);
 
         if (n == NGX_ERROR) {
             return NGX_ERROR;

@@ -205,7 +205,10 @@ ngx_http_flux_ws_control(ngx_http_flux_reader_t *reader, ngx_uint_t opcode,
     u_char  frame[FLUX_WS_HEADER_MAX + FLUX_WS_CONTROL_MAX];
 
     n = flux_ws_header(frame, opcode, 0, len);
-    ngx_memcpy(frame + n, payload, len);
+
+    if (len) {
+        ngx_memcpy(frame + n, payload, len);
+    }
 
     return ngx_http_flux_reader_tell_bytes(reader, frame, n + len);
 }
@@ -270,7 +273,8 @@ ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader, ngx_uint_t code)
     ngx_int_t  rc = NGX_OK;
     ngx_str_t  bytes;
 
-    if (!reader->blocked && reader->told.len == 0 && reader->out == NULL) {
+    if (!reader->blocked && reader->told.len == 0
+        && reader->telling.len == 0 && reader->out == NULL) {
 
         n = flux_ws_header(frame, FLUX_WS_OP_CLOSE, 0,
                            code == FLUX_WS_NO_STATUS ? 0 : 2);

@@ -80,8 +80,9 @@ flux_app_parse(flux_app_t *app, int argc, char *const argv[])
         { FLUX_OPTION_TEXT, "record", "DIR",
           "keep the providers' raw replies in DIR", &s->record, 0, 0, NULL },
         { FLUX_OPTION_TEXT, "replay", "DIR",
-          "play what --record kept; with --provider auto only\n"
-          "when no provider answers", &s->replay, 0, 0, NULL },
+          "what --record kept: with --provider replay the only\n"
+          "source, with auto while no provider answers", &s->replay, 0, 0,
+          NULL },
         { FLUX_OPTION_RATE, "replay-speed", "FACTOR", "2 is twice as fast (1)",
           &s->replay_speed, 1, 1000000, NULL },
         { FLUX_OPTION_RATE, "rate", "N",
@@ -140,10 +141,8 @@ flux_app_parse(flux_app_t *app, int argc, char *const argv[])
     flux_logger_level(&app->log, s->log_level);
     app->log.json = (strcmp(s->log_format, "json") == 0);
 
-    /* --replay alone asks for the tape, nothing else */
-
     if (s->provider == NULL) {
-        s->provider = (s->replay != NULL) ? "replay" : "auto";
+        s->provider = "auto";
     }
 
     if (strcmp(s->provider, "replay") == 0 && s->replay == NULL) {

@@ -14,7 +14,7 @@
 
 #define FLUX_APP_FETCHERS  8
 
-/* with a second for librdkafka's end, five seconds after SIGTERM all is over */
+/* with a second for librdkafka's end, a stop takes five at most */
 #define FLUX_APP_FLUSH_MS  3800
 
 extern const flux_topic_t  flux_topic_producers;

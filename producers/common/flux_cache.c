@@ -54,7 +54,7 @@ struct flux_lookup_s {
 };
 
 
-static void flux_cache_connect(void *arg);
+static void flux_cache_connect(flux_cache_t *cache);
 
 
 /* the adapter: hiredis says what it wants to know of its descriptor */
@@ -161,7 +161,6 @@ flux_cache_lost(flux_cache_t *cache, const char *why)
                  cache->host, cache->port, why);
     }
 
-    flux_timer_init(&cache->timer, flux_cache_connect, cache);
     flux_timer_set(cache->loop, &cache->timer,
                    FLUX_CACHE_RETRY_MS / 2
                    + flux_backoff(&cache->random, FLUX_CACHE_RETRY_MS,
@@ -198,15 +197,16 @@ flux_cache_disconnected(const redisAsyncContext *redis, int status)
 }
 
 
-/* looks for a server that holds the connection and says nothing */
+/* time to connect, or to look for a server that says nothing */
 
 static void
-flux_cache_watch(void *arg)
+flux_cache_timer(void *arg)
 {
     flux_cache_t       *cache = arg;
     redisAsyncContext  *redis;
 
     if (cache->redis == NULL) {
+        flux_cache_connect(cache);
         return;
     }
 
@@ -225,9 +225,8 @@ flux_cache_watch(void *arg)
 
 
 static void
-flux_cache_connect(void *arg)
+flux_cache_connect(flux_cache_t *cache)
 {
-    flux_cache_t       *cache = arg;
     redisAsyncContext  *redis;
 
     redis = redisAsyncConnect(cache->host, cache->port);
@@ -255,7 +254,6 @@ flux_cache_connect(void *arg)
     cache->events = 0;
     cache->heard = flux_monotonic_ms();
 
-    flux_timer_init(&cache->timer, flux_cache_watch, cache);
     flux_timer_set(cache->loop, &cache->timer, 1000);
 
     redisAsyncSetConnectCallback(redis, flux_cache_connected);
@@ -302,6 +300,7 @@ flux_cache_new(flux_loop_t *loop, const flux_logger_t *log, const char *url)
 
     memcpy(cache->host, host, len);
     flux_random_seed(&cache->random, (uint64_t) flux_wall_ms());
+    flux_timer_init(&cache->timer, flux_cache_timer, cache);
     flux_cache_connect(cache);
 
     return cache;

@@ -1,7 +1,6 @@
-#include "flux_kafka.h"
+#include "flux_kafka_setup.h"
 
 #include <errno.h>
-#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,90 +56,6 @@ struct flux_kafka_s {
 
 
 static void flux_kafka_release(flux_kafka_t *kafka);
-
-
-flux_rc_t
-flux_kafka_configure(void *conf, const flux_kafka_options_t *options,
-    char *error, size_t size)
-{
-    char                text[256];
-    size_t              i;
-    const char *const  *p;
-
-    const char *const   fixed[] = {
-        "bootstrap.servers", options->brokers,
-        "client.id", options->client_id,
-        "log.queue", "true",
-        "reconnect.backoff.ms", "100",
-        "reconnect.backoff.max.ms", "2000",
-        NULL
-    };
-
-    for (i = 0; fixed[i] != NULL; i += 2) {
-        if (rd_kafka_conf_set(conf, fixed[i], fixed[i + 1], error, size)
-            != RD_KAFKA_CONF_OK)
-        {
-            return FLUX_INVALID;
-        }
-    }
-
-    for (p = options->properties; p != NULL && *p != NULL; p += 2) {
-        if (rd_kafka_conf_set(conf, p[0], p[1], text, sizeof(text))
-            != RD_KAFKA_CONF_OK)
-        {
-            /* librdkafka may tell of another name of the same property */
-            snprintf(error, size, "%s: %s", p[0], text);
-            return FLUX_INVALID;
-        }
-    }
-
-    return FLUX_OK;
-}
-
-
-static rd_kafka_conf_t *
-flux_kafka_conf(const flux_kafka_options_t *options, char *error, size_t size)
-{
-    size_t            i;
-    rd_kafka_conf_t  *conf;
-
-    static const char *const  fixed[] = {
-        "enable.idempotence", "true",
-        "linger.ms", "10",
-        "queue.buffering.max.messages", "10000",
-        "queue.buffering.max.kbytes", "16384",
-        NULL
-    };
-
-    conf = rd_kafka_conf_new();
-
-    /* not every librdkafka is built with zstd */
-
-    if (rd_kafka_conf_set(conf, "compression.codec", "zstd", NULL, 0)
-        != RD_KAFKA_CONF_OK)
-    {
-        rd_kafka_conf_set(conf, "compression.codec", "lz4", NULL, 0);
-    }
-
-    for (i = 0; fixed[i] != NULL; i += 2) {
-        if (rd_kafka_conf_set(conf, fixed[i], fixed[i + 1], error, size)
-            != RD_KAFKA_CONF_OK)
-        {
-            rd_kafka_conf_destroy(conf);
-            return NULL;
-        }
-    }
-
-    if (flux_kafka_configure(conf, options, error, size) != FLUX_OK) {
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
-
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR
-                                   | RD_KAFKA_EVENT_LOG);
-
-    return conf;
-}
 
 
 static flux_rc_t
@@ -213,120 +128,22 @@ flux_kafka_away(flux_kafka_t *kafka, const char *why)
 }
 
 
-static rd_kafka_NewTopic_t *
-flux_kafka_new_topic(const flux_kafka_t *kafka, const flux_topic_t *topic)
-{
-    char                 error[256];
-    const char *const   *p;
-    rd_kafka_NewTopic_t *new_topic;
-
-    /* -1: as many replicas as the cluster makes by default */
-
-    new_topic = rd_kafka_NewTopic_new(topic->name,
-                                      (topic->partitions > 0)
-                                      ? topic->partitions
-                                      : kafka->options.partitions,
-                                      -1, error, sizeof(error));
-    if (new_topic == NULL) {
-        flux_log(kafka->log, FLUX_FAIL, "topic %s: %s", topic->name, error);
-        return NULL;
-    }
-
-    for (p = topic->config; p != NULL && *p != NULL; p += 2) {
-        rd_kafka_NewTopic_set_config(new_topic, p[0], p[1]);
-    }
-
-    return new_topic;
-}
-
-
 static void
 flux_kafka_probe(flux_kafka_t *kafka)
 {
-    char                     error[256];
-    size_t                   i, n;
-    rd_kafka_NewTopic_t    **list;
-    rd_kafka_AdminOptions_t *options;
-
-    list = calloc(kafka->topics_count, sizeof(rd_kafka_NewTopic_t *));
-    options = rd_kafka_AdminOptions_new(kafka->rk,
-                                        RD_KAFKA_ADMIN_OP_CREATETOPICS);
-
-    if (list == NULL || options == NULL) {
-        free(list);
-        return;
+    if (flux_topics_create(kafka->rk, kafka->queue, kafka->log,
+                           kafka->topics, kafka->topics_count,
+                           kafka->options.partitions, FLUX_KAFKA_PROBE_MS)
+        == FLUX_OK)
+    {
+        kafka->probing = 1;
     }
-
-    for (i = n = 0; i < kafka->topics_count; i++) {
-        list[n] = flux_kafka_new_topic(kafka, kafka->topics[i]);
-        n += (list[n] != NULL);
-    }
-
-    rd_kafka_AdminOptions_set_request_timeout(options, FLUX_KAFKA_PROBE_MS,
-                                              error, sizeof(error));
-
-    rd_kafka_CreateTopics(kafka->rk, list, n, options, kafka->queue);
-    kafka->probing = 1;
-
-    rd_kafka_NewTopic_destroy_array(list, n);
-    rd_kafka_AdminOptions_destroy(options);
-    free(list);
-}
-
-
-/* 1 if a broker has answered for this topic, whatever it said */
-
-static int
-flux_kafka_topic_answered(flux_kafka_t *kafka,
-    const rd_kafka_topic_result_t *result)
-{
-    rd_kafka_resp_err_t  error;
-
-    error = rd_kafka_topic_result_error(result);
-
-    switch (error) {
-
-    case RD_KAFKA_RESP_ERR_NO_ERROR:
-        flux_log(kafka->log, FLUX_INFO, "topic %s was created",
-                 rd_kafka_topic_result_name(result));
-        return 1;
-
-    case RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS:
-        return 1;
-
-    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
-    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-        return 0;
-
-    default:
-        break;
-    }
-
-    if (error < 0) {
-        return 0;       /* librdkafka's own: there was no answer */
-    }
-
-    /* not allowed to, say: somebody else may have made it */
-
-    if (!kafka->refused) {
-        flux_log(kafka->log, FLUX_WARN, "topic %s was not created: %s",
-                 rd_kafka_topic_result_name(result),
-                 (rd_kafka_topic_result_error_string(result) != NULL)
-                 ? rd_kafka_topic_result_error_string(result)
-                 : rd_kafka_err2str(error));
-    }
-
-    return 1;
 }
 
 
 static void
 flux_kafka_probed(flux_kafka_t *kafka, rd_kafka_event_t *event)
 {
-    size_t                           i, n, answered;
-    const rd_kafka_topic_result_t  **topics;
-
     kafka->probing = 0;
     kafka->probe_after = flux_monotonic_ms() + FLUX_KAFKA_PROBE_PAUSE_MS;
 
@@ -336,14 +153,9 @@ flux_kafka_probed(flux_kafka_t *kafka, rd_kafka_event_t *event)
         return;
     }
 
-    topics = rd_kafka_CreateTopics_result_topics(
-                 rd_kafka_event_CreateTopics_result(event), &n);
-
-    for (i = answered = 0; i < n; i++) {
-        answered += (size_t) flux_kafka_topic_answered(kafka, topics[i]);
-    }
-
-    if (answered < n || kafka->up) {
+    if (!flux_topics_answered(kafka->log, event, kafka->refused)
+        || kafka->up || kafka->fatal)
+    {
         return;
     }
 
@@ -395,21 +207,38 @@ flux_kafka_report(flux_kafka_t *kafka, const rd_kafka_message_t *message)
 }
 
 
+/*
+ * What an idempotent producer cannot be sure of any more (a broker that was
+ * killed forgot its sequence, say) ends it: the next check makes a new one.
+ */
+
+static void
+flux_kafka_fatal(flux_kafka_t *kafka)
+{
+    char  text[256];
+
+    if (kafka->fatal
+        || rd_kafka_fatal_error(kafka->rk, text, sizeof(text))
+           == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        return;
+    }
+
+    flux_log(kafka->log, FLUX_WARN, "Kafka producer starts anew: %s", text);
+    flux_kafka_away(kafka, "fatal error");
+    kafka->fatal = 1;
+}
+
+
 static void
 flux_kafka_error(flux_kafka_t *kafka, rd_kafka_event_t *event)
 {
-    char                 text[256];
     rd_kafka_resp_err_t  error;
 
     error = rd_kafka_event_error(event);
 
     if (error == RD_KAFKA_RESP_ERR__FATAL) {
-        error = rd_kafka_fatal_error(kafka->rk, text, sizeof(text));
-        flux_log(kafka->log, FLUX_FAIL, "Kafka producer: %s, starting anew",
-                 text);
-        flux_kafka_away(kafka, "fatal error");
-        kafka->up = 0;
-        kafka->fatal = 1;
+        flux_kafka_fatal(kafka);
         return;
     }
 
@@ -521,6 +350,7 @@ flux_kafka_check(void *arg)
     now = flux_monotonic_ms();
 
     flux_kafka_serve(kafka);
+    flux_kafka_fatal(kafka);
 
     if (kafka->fatal) {
         flux_kafka_reopen(kafka);
@@ -631,6 +461,11 @@ flux_kafka_release(flux_kafka_t *kafka)
             return;
         }
 
+        if (error == RD_KAFKA_RESP_ERR__FATAL) {
+            flux_kafka_fatal(kafka);
+            return;
+        }
+
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
             flux_log(kafka->log, FLUX_FAIL, "topic %s: a record is lost: %s",
                      r->topic->name, rd_kafka_err2str(error));
@@ -688,6 +523,10 @@ flux_kafka_drain(flux_kafka_t *kafka, int64_t deadline)
             || (kafka->unacked == 0 && kafka->outbox.count == 0))
         {
             return;
+        }
+
+        if (kafka->fatal) {
+            flux_kafka_reopen(kafka);
         }
 
         if (!kafka->up && !kafka->probing && now >= kafka->probe_after) {

@@ -57,7 +57,8 @@ typedef struct {
 int flux_options_parse(const flux_options_t *options, int argc,
     char *const argv[]);
 
-/* One value into its target: FLUX_OK, or FLUX_INVALID and what was expected. */
+/* One value into its target: FLUX_OK, or FLUX_INVALID and what
+   would have been right. */
 flux_rc_t flux_option_set(const flux_option_t *option, const char *value,
     char *expected, size_t size);
 

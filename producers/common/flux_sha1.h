@@ -8,6 +8,7 @@
 #define FLUX_SHA1_SIZE  20
 
 /* len is below 2^29: the handshake's is 60. */
-void flux_sha1(const void *data, size_t len, unsigned char out[FLUX_SHA1_SIZE]);
+void flux_sha1(const void *data, size_t len,
+    unsigned char out[FLUX_SHA1_SIZE]);
 
 #endif /* FLUX_SHA1_H */

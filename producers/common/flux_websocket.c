@@ -261,6 +261,7 @@ flux_websocket_handshake(flux_websocket_t *ws)
     ws->in.len -= used;
 
     ws->open = 1;
+    flux_timer_set(ws->loop, &ws->timer, ws->options.silence_ms / 8 + 1);
     ws->options.opened(ws->options.arg);
 }
 

@@ -79,6 +79,7 @@ struct flux_crypto_s {
 extern const flux_topic_t      flux_topic_ticker;
 extern const flux_topic_t      flux_topic_movers;
 extern const flux_provider_t   flux_coinbase;
+extern const flux_provider_t   flux_coingecko;
 
 /* NULL if it is not one of ours. */
 flux_product_t *flux_crypto_product(flux_crypto_t *crypto, const char *id);

@@ -45,7 +45,7 @@ const flux_topic_t  flux_topic_movers = {
     "flux.crypto.movers", flux_movers_config, 0
 };
 
-static const flux_provider_t  flux_coingecko = {
+const flux_provider_t  flux_coingecko = {
     "coingecko",
     flux_coingecko_build,
     flux_coingecko_parse

@@ -245,6 +245,16 @@ flux_feed_read(const xmlNode *root, char *name, size_t size,
 }
 
 
+/* libxml2 prints some errors whatever its options say */
+
+static void
+flux_rss_silent(void *arg, const char *format, ...)
+{
+    (void) arg;
+    (void) format;
+}
+
+
 flux_rc_t
 flux_rss_read(const char *text, size_t len, char *name, size_t name_size,
     flux_item_pt handler, void *arg)
@@ -255,6 +265,8 @@ flux_rss_read(const char *text, size_t len, char *name, size_t name_size,
     if (len == 0 || len > INT32_MAX) {
         return FLUX_INVALID;
     }
+
+    xmlSetGenericErrorFunc(NULL, flux_rss_silent);
 
     document = xmlReadMemory(text, (int) len, NULL, NULL,
                              XML_PARSE_NONET | XML_PARSE_NOERROR

@@ -123,7 +123,24 @@ void flux_demand_stop(flux_weather_t *weather);
 /* 1 if this instance is to serve a demanded city. */
 int flux_demand_is_ours(const flux_weather_t *weather, const char *slug);
 
+/* geocoding.c */
+extern const flux_provider_t  flux_geocoding;
+
 /* open_meteo.c */
+extern const flux_provider_t  flux_forecast;
+extern const flux_provider_t  flux_air;
+
+/* Adds the key to a request, if there is one. */
+flux_rc_t flux_open_meteo_key(const flux_weather_t *weather,
+    flux_request_t *request);
+
+/*
+ * Parses a reply and looks for an error inside; why is set unless it is
+ * FLUX_REPLY_OK. The tree is the caller's to free in any case.
+ */
+flux_verdict_t flux_open_meteo_tree(flux_tree_t *tree,
+    const flux_reply_t *reply, const char **why);
+
 flux_rc_t flux_open_meteo_start(flux_weather_t *weather);
 
 /* Starts and stops asking for a city. */

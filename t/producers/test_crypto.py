@@ -23,7 +23,8 @@ def serve(stub, ticker=TICKER, stats=STATS, product="BTC-USD"):
 
 def live(run, stub, *options, product="BTC-USD", **settings):
     return run("crypto", "--provider", "coinbase", "--coinbase-url", stub.url,
-               "--product", product, "--print", *options, **settings)
+               "--product", product, "--print", "--no-websocket",
+               "--no-movers", *options, **settings)
 
 
 def test_record_holds_the_providers_own_text(run, stub):
@@ -192,7 +193,8 @@ def test_auto_falls_back_to_simulation_and_returns_to_live(run, stub):
     stub.default = [reply(b"", 500)]
     program = run("crypto", "--provider", "auto", "--coinbase-url", stub.url,
                   "--product", "BTC-USD,ETH-USD", "--print", "--grace",
-                  "300ms", "--rate", "50", "--interval", "100ms")
+                  "300ms", "--rate", "50", "--interval", "100ms",
+                  "--no-websocket", "--no-movers")
 
     records = program.wait_records(20)
     assert {r["source"] for r in records} == {"simulated"}
@@ -215,7 +217,7 @@ def test_auto_falls_back_to_simulation_and_returns_to_live(run, stub):
 def test_simulation_is_repeatable_and_keeps_its_rate(run):
     def prices(seed, count=40):
         program = run("crypto", "--provider", "simulated", "--print",
-                      "--seed", seed, "--rate", "100")
+                      "--seed", seed, "--rate", "100", "--no-movers")
         return [(r["symbol"], r["price"])
                 for r in program.wait_records(count)[:count]]
 
@@ -226,7 +228,7 @@ def test_simulation_is_repeatable_and_keeps_its_rate(run):
     program.wait_records(1)
     began, seen = time.monotonic(), len(program.records)
     program.wait_records(seen + 40)
-    assert 1.5 < time.monotonic() - began < 4
+    assert 1.5 < time.monotonic() - began < 6
 
 
 def test_replay_repeats_what_was_recorded(run, stub, tmp_path):
@@ -238,7 +240,7 @@ def test_replay_repeats_what_was_recorded(run, stub, tmp_path):
     recorded = program.wait_records(3)[:3]
     program.stop()
 
-    program = run("crypto", "--replay", tmp_path / "tape", "--product",
+    program = run("crypto", "--provider", "replay", "--replay", tmp_path / "tape", "--product",
                   "BTC-USD", "--print", "--once")
     assert program.wait() == 0, program.err
     assert program.records[:3] == [{**r, "source": "replay"}
@@ -261,7 +263,7 @@ def test_replay_keeps_the_time_between_replies(run, tmp_path):
                 "request": "ticker/BTC-USD", "body": body}) + "\n")
         tape.write('{"at": 5, "torn')
 
-    program = run("crypto", "--replay", tmp_path, "--print",
+    program = run("crypto", "--provider", "replay", "--replay", tmp_path, "--print",
                   "--replay-speed", "2")
     program.wait_records(2)
     began = time.monotonic()
@@ -283,7 +285,7 @@ def test_tape_covers_some_products_and_the_rest_is_simulated(run, tmp_path):
     program = run("crypto", "--provider", "auto", "--coinbase-url",
                   "http://127.0.0.1:9", "--grace", "200ms", "--replay",
                   tmp_path, "--product", "BTC-USD,ETH-USD", "--print",
-                  "--rate", "50")
+                  "--rate", "50", "--no-websocket", "--no-movers")
     records = program.wait_records(50)
     assert {(r["symbol"], r["source"]) for r in records} == {
         ("BTC-USD", "replay"), ("ETH-USD", "simulated")}
@@ -293,7 +295,7 @@ def test_tape_covers_some_products_and_the_rest_is_simulated(run, tmp_path):
     (["--rate", "abc"], "--rate: 'abc' is not a number"),
     (["--provider", "nobody"], "--provider: 'nobody' is not one of"),
     (["--product", "btc"], "'btc' is not like BTC-USD"),
-    (["--replay", "/nonexistent"], "--replay: no tape in /nonexistent"),
+    (["--provider", "replay", "--replay", "/nonexistent"], "--replay: no tape in /nonexistent"),
     (["--provider", "replay"], "needs --replay"),
     (["--record", "/proc/nope/x"], "--record"),
     (["--coinbase-url", "https://me:secret@host/"], "--coinbase-url"),
@@ -317,7 +319,7 @@ def test_wrong_kafka_settings_are_told_and_exit_with_2(run, options, told):
 
 
 def test_environment_sets_what_options_do(run):
-    program = run("crypto", "--print", "--once", env={
+    program = run("crypto", "--print", "--once", "--no-movers", env={
         "PROVIDER": "simulated", "PRODUCT": "ETH-EUR,BTC-EUR",
         "LOG_FORMAT": "json"})
     assert program.wait() == 0, program.err

@@ -1,0 +1,119 @@
+/** The crypto card: live prices with a sparkline, the day's top movers. */
+
+import { attribute, element, text } from "./dom.js";
+import { percent, price, short, exact } from "./format.js";
+import { drawSpark, sparkline } from "./spark.js";
+import { flash, Table } from "./table.js";
+
+const MOVERS = 4;
+
+/** @param {import("./main.js").Page} page */
+export function mountCrypto({ live, store, frames, fresh }) {
+    const card = document.querySelector(".crypto");
+    const movers = card.querySelector(".movers");
+    const feed = store.feed("crypto");
+    const table = new Table(card.querySelector("tbody"), frames,
+                            { name: "crypto", make, draw, detail });
+
+    function make(key) {
+        const parts = { spark: sparkline(), price: element("span"),
+                        change: element("td.number.change"), last: null };
+        const data = feed.items.get(key).data;
+        return {
+            parts,
+            label: [element("span.title", {}, data.name ?? key), " ",
+                    element("span.code", {}, key)],
+            cells: [element("td.wide", {}, parts.spark),
+                    element("td.number.price", {}, parts.price),
+                    parts.change],
+        };
+    }
+
+    function draw(parts, key) {
+        const item = feed.items.get(key);
+        if (!item || item === parts.last) {
+            return;
+        }
+        const before = Number(parts.last?.data.price);
+        const now = Number(item.data.price);
+
+        if (text(parts.price, price(item.data.price)) && parts.last) {
+            flash(parts.price, now < before ? "down" : "up");
+        }
+        showChange(parts.change, item.data.change);
+        drawSpark(parts.spark, feed.history.get(key));
+        parts.last = item;
+    }
+
+    function detail(key) {
+        const names = ["Open", "High", "Low", "Volume", "As of"];
+        const values = names.map(() => element("dd"));
+        const node = element("dl.facts", {}, ...names.map((name, i) =>
+            element("div", {}, element("dt", {}, name), values[i])));
+        return {
+            node,
+            draw() {
+                const { data, ts } = feed.items.get(key);
+                [price(data.open), price(data.high), price(data.low),
+                 short(data.volume), exact(Date.parse(data.time) || ts)]
+                    .forEach((value, i) => text(values[i], value));
+            },
+        };
+    }
+
+    /* The most traded first; the order stays while the page is open. */
+    let order = [];
+    function arrange() {
+        const turnover = (key) => {
+            const { data } = feed.items.get(key);
+            return Number(data.price) * Number(data.volume) || 0;
+        };
+        order = order.filter((key) => feed.items.has(key));
+        const more = [...feed.items.keys()]
+            .filter((key) => !order.includes(key))
+            .sort((a, b) => turnover(b) - turnover(a));
+        order.push(...more);
+        table.arrange(order);
+    }
+
+    function drawMovers() {
+        const top = [...feed.items.values()]
+            .filter(({ data }) => Number.isFinite(Number(data.change)))
+            .sort((a, b) => Math.abs(b.data.change) - Math.abs(a.data.change))
+            .slice(0, MOVERS);
+        while (movers.children.length < top.length) {
+            const chip = element("button.mover", { type: "button" },
+                element("span.code"), " ", element("span.change"));
+            chip.addEventListener("click", () => table.open(chip.dataset.key));
+            movers.append(chip);
+        }
+        top.forEach(({ key, data }, i) => {
+            const chip = movers.children[i];
+            attribute(chip, "data-key", key);
+            text(chip.firstChild, key.replace(/-USD$/, ""));
+            showChange(chip.lastChild, data.change);
+        });
+    }
+
+    store.watch(live, "crypto", (key) => {
+        if (key === undefined || !table.has(key) || !feed.items.has(key)) {
+            frames.draw("crypto", arrange);
+        }
+        if (key === undefined) {
+            feed.items.forEach((_, one) => table.change(one));
+        } else {
+            table.change(key);
+        }
+        frames.draw("movers", drawMovers);
+    });
+    fresh(card.querySelector(".fresh"), {
+        feed, rooms: ["crypto"], patience: 20000, producer: "flux-crypto" });
+}
+
+/** The arrow says by shape what the colour says. */
+export function showChange(node, change) {
+    const number = Number(change);
+    const direction = number > 0 ? "up" : number < 0 ? "down" : "even";
+    attribute(node, "data-direction", direction);
+    text(node, percent(number));
+}

@@ -1,0 +1,160 @@
+"""Promise 5: what is down costs its own rooms a pause, no record and no flood
+of the log."""
+
+import re
+
+import pytest
+
+from harness.load import (
+    Load, Returning, Returnings, alternating, check_exactly_once,
+    check_no_reset, truth)
+from harness.process import wait_for
+
+LIVE = "location = /live { flux_stream f; flux_buffer 16m; }"
+
+
+def feed(topic, name="f"):
+    return f"flux_feed {name} {{ topic {topic}; }}"
+
+
+def check_log(n, lines=40):
+    """An outage of some seconds is told in so many lines."""
+    told = [line for line in n.error_log.splitlines()
+            if re.search(r"\[(warn|error|crit|alert|emerg)\]", line)]
+    assert len(told) <= lines, "\n".join(told[:lines])
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["topic", "no-topic"])
+@pytest.mark.parametrize("down", ["refused", "silent"])
+def test_broker_that_is_down_when_nginx_starts(
+        own_kafka, nginx, module, exists, down):
+    kafka = own_kafka
+    topic = "later"
+    if exists:
+        kafka.create_topic(topic, partitions=2)
+        kafka.send(topic, {"n": 1}, key="a")
+    kafka.stop() if down == "refused" else kafka.pause()
+    n = nginx(kafka=kafka, http_conf=feed(topic), server_conf=LIVE,
+              ready=False)
+    readers = [n.sse("/live"), n.ws("/live")]
+    for reader in readers:
+        room = reader.wait_snapshot("f")
+        assert room.complete is False and room.values == {}
+    assert n.status()["feeds"]["f"]["ready"] is False
+    kafka.start() if down == "refused" else kafka.resume()
+    if not exists:
+        kafka.create_topic(topic, partitions=2)
+        kafka.send(topic, {"n": 1}, key="a")
+    for reader in readers:
+        reader.wait_value("f", "a", {"n": 1}, timeout=20)
+    n.wait_ready()
+    assert n.sse("/live").wait_snapshot("f").complete is True
+    for reader in readers:
+        again = n.again(reader)
+        kafka.send(topic, {"n": 2}, key="b")
+        again.wait_value("f", "b", {"n": 2})
+        reader.wait_value("f", "b", {"n": 2})
+        check_no_reset(reader.messages + again.messages)
+        assert len(again.of_type("snapshot")) == 0
+    check_log(n)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill", "pause"])
+def test_broker_that_goes_and_comes_back_costs_no_record(
+        own_kafka, nginx, module, how):
+    kafka = own_kafka
+    topic = kafka.create_topic(partitions=2)
+    n = nginx(kafka=kafka, http_conf=feed(topic), server_conf=LIVE)
+    readers = [Returning(alternating(n)) for _ in range(2)]
+    for reader in readers:
+        reader.stream.wait_snapshot("f")
+    with Load(kafka, topic, 1000) as load, Returnings(*readers):
+        for _ in range(2):
+            load.wait(300)
+            getattr(kafka, how)()
+            frame = n.poll("/live")
+            assert frame.messages[0]["type"] == "snapshot"
+            assert frame.messages[0]["complete"] is True
+            load.wait(300)
+            kafka.resume() if how == "pause" else kafka.start()
+    records = truth(kafka, topic)
+    for reader in readers:
+        reader.wait_updates(len(records))
+        check_no_reset(reader.messages)
+        check_exactly_once(records, reader.messages)
+        assert len(reader.streams) == 1
+    check_log(n)
+
+
+def test_topic_that_is_missing_costs_nobody_else_and_may_come(
+        kafka, nginx, module):
+    topic = kafka.create_topic()
+    missing = topic + "-late"
+    n = nginx(kafka=kafka, http_conf=feed(topic) + feed(missing, "g"),
+              server_conf="location = /live { flux_stream f g; }",
+              ready=False)
+    reader = n.sse("/live")
+    reader.wait_snapshot("g")
+    assert reader.rooms["g"].complete is False
+    wait_for(lambda: n.status()["feeds"]["f"]["ready"], 10)
+    kafka.send(topic, {"n": 1}, key="a")
+    reader.wait_value("f", "a", {"n": 1})
+    kafka.create_topic(missing, partitions=2)
+    kafka.send(missing, {"n": 2}, key="b")
+    reader.wait_value("g", "b", {"n": 2}, timeout=15)
+    n.wait_ready()
+    check_no_reset(reader.messages)
+    again = n.again(reader)
+    kafka.send(missing, {"n": 3}, key="b")
+    again.wait_value("g", "b", {"n": 3})
+    assert {m["type"] for m in again.messages} == {"update"}
+    check_log(n)
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(
+        kafka, nginx, module):
+    topic = kafka.create_topic()
+    n = nginx(kafka=kafka, http_conf=feed(topic), server_conf=LIVE)
+    reader = Returning(alternating(n))
+    kafka.send(topic, {"n": 1}, key="a", partition=0)
+    reader.stream.wait_value("f", "a", {"n": 1})
+    left = reader.stream.cursor
+    had = len(reader.updates)
+    kafka.add_partitions(topic, 3)
+    for partition in range(3):
+        kafka.send(topic, {"n": 2 + partition}, key=f"p{partition}",
+                   partition=partition)
+    reader.wait_updates(had + 3, timeout=25)
+    reader.cut()
+    kafka.send(topic, {"n": 9}, key="last", partition=2)
+    reader.stream.wait_value("f", "last", {"n": 9})
+    back = n.ws("/live", cursor=left)
+    back.wait_updates(4)
+    for messages in reader.messages, back.messages:
+        check_no_reset(messages)
+    assert sorted(m["key"] for m in back.updates()) == [
+        "last", "p0", "p1", "p2"]
+
+
+def test_another_cluster_on_the_same_address_is_told_as_recreated_or_foreign(
+        own_kafka, nginx, module):
+    kafka = own_kafka
+    topic = kafka.create_topic("same")
+    n = nginx(kafka=kafka, http_conf=feed(topic), server_conf=LIVE)
+    for i in range(5):
+        kafka.send(topic, {"n": i}, key=f"old{i}")
+    live, left = n.sse("/live"), n.ws("/live")
+    for reader in live, left:
+        reader.wait_value("f", "old4", {"n": 4})
+    left.drop()
+    kafka.wipe()
+    kafka.start()
+    kafka.create_topic(topic)
+    for i in range(7):
+        kafka.send(topic, {"n": i}, key=f"new{i}")
+    wanted = {f"new{i}": {"n": i} for i in range(7)}
+    live.wait(lambda s: s.rooms["f"].values == wanted, 20)
+    assert live.of_type("reset")[0]["reason"] in ("recreated", "foreign")
+    again = n.again(left)
+    again.wait(lambda s: "f" in s.rooms and s.rooms["f"].values == wanted)
+    assert again.of_type("reset")[0]["reason"] in ("recreated", "foreign")
