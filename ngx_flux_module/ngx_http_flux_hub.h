@@ -37,6 +37,8 @@ typedef struct {
     uint32_t                   hash;        /* of the address, in cursors */
     ngx_queue_t                links;       /* to the channels it is in */
     ngx_uint_t                 readers;
+    ngx_uint_t                 demanded;    /* readers that demand counts */
+    uint32_t                   demand;      /* entry of it, from 1; or 0 */
     uint32_t                   partition;   /* of its last entry */
     int64_t                    ts;          /* of its newest record */
     int64_t                    since;       /* of its state; Unix ms */

@@ -1,4 +1,5 @@
 #include "ngx_http_flux_compress.h"
+#include "ngx_http_flux_demand.h"
 
 
 /* Frames of a backlog to one reader before others get their turn. */
@@ -141,6 +142,13 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
     ngx_uint_t             i;
     ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
     ngx_http_flux_seat_t  *seat = hub->zone->seat;
+
+    if (on) {
+        ngx_http_flux_demand_join(reader->channel);
+
+    } else {
+        ngx_http_flux_demand_leave(reader->channel);
+    }
 
     if (seat == NULL) {
         return;
