@@ -7,7 +7,7 @@
  *
  * It reconnects by itself and goes on at its cursor: nothing is missed,
  * nothing comes twice. Where that cannot be, "reset" and "snapshot" tell.
- * A hidden tab without WebSocket rests: browsers open few connections.
+ * A hidden tab without WebSocket rests: connections are few.
  *
  * @typedef {{ key: string, ts: number, data: any }} Item
  * @typedef {"websocket" | "sse" | "poll"} Transport
@@ -26,9 +26,9 @@
 const PING = 15000;             // between two pings of a WebSocket
 const ANSWER = 5000;            // to a ping
 const POLL_GAP = 1000;
-const BACKOFF = 1000;           // doubled with each failure, times a random
+const BACKOFF = 1000;           // doubled by failures, times a random
 const BACKOFF_MOST = 30000;
-const STEADY = 10000;           // what lived so long was no failure
+const STEADY = 10000;           // no failure after that
 const LOYALTY = 3;              // failures of a transport that has worked
 
 class Emitter {
@@ -69,7 +69,7 @@ export class Room extends Emitter {
     since = 0;
     complete = false;
     newest = 0;                 // timestamp
-    /** @protected of a snapshot */
+    /** @protected */
     parts = null;
 
     /** @param {string} name */
@@ -143,6 +143,9 @@ const TRANSPORTS = {
         const reader = body.pipeThrough(new TextDecoderStream()).getReader();
         let text = "";
 
+        if (link.resumed) {             // with nothing to tell, maybe
+            link.hear();
+        }
         for (;;) {
             const { done, value } = await reader.read();
             if (done) {
@@ -226,6 +229,7 @@ export class Connection extends Emitter {
 
     /** @param {...string} rooms */
     subscribe(...rooms) {
+        rooms = rooms.filter((room) => !this.#wanted.has(room));
         rooms.forEach((room) => this.#wanted.add(room));
         this.#tell("subscribe", rooms);
     }
@@ -244,9 +248,9 @@ export class Connection extends Emitter {
     }
 
     #tell(op, rooms) {
-        if (this.#link?.send) {
+        if (rooms[0] && this.#link?.send) {
             this.#link.send({ op, rooms });
-        } else if (this.#link) {
+        } else if (rooms[0] && this.#link) {
             this.#later(0);
         }
     }
@@ -280,6 +284,7 @@ export class Connection extends Emitter {
             signal,
             begun: Date.now(),
             heard: 0,
+            resumed: this.cursor,
             WebSocket: this.#options.WebSocket,
             abort: () => controller.abort(),
             url: (wait) => this.#address(wait),
@@ -389,7 +394,7 @@ export class Connection extends Emitter {
         }
     }
 
-    /* After a sleep or in a new network the link may be dead. */
+    /* The link may be dead after a sleep or a change of network. */
     #check() {
         if (this.#link?.send) {
             this.#link.ping();
