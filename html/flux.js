@@ -5,34 +5,31 @@
  *   live.room("crypto").on("update", ({ key, ts, data }) => show(key, data));
  *   live.on("state", (state) => ...);    // live, reconnecting, offline
  *
- * It reconnects by itself and goes on at its cursor: nothing is missed and
- * nothing comes twice; where that cannot be kept a room gets "reset" and
- * then "snapshot". It tries WebSocket, server-sent events and long polling.
+ * It reconnects by itself and goes on at its cursor: nothing is missed,
+ * nothing comes twice. Where that cannot be, "reset" and "snapshot" tell.
+ * A hidden tab without WebSocket rests: connections are few.
  *
  * @typedef {{ key: string, ts: number, data: any }} Item
  * @typedef {"websocket" | "sse" | "poll"} Transport
  * @typedef {"connecting" | "live" | "reconnecting" | "offline" | "closed"
  *   } State
  * @typedef {object} Options
- * @property {string[]} [rooms]  what to read beside the location's own rooms
- * @property {string} [cursor]  where to go on; its items are yours to keep
- * @property {Transport[]} [transports]  to be tried in this order
- * @property {number} [patience]  ms until a transport must have said something
- * @property {number} [silence]  ms of silence until a stream counts as dead:
- *   more than two flux_heartbeats
- * @property {any} [WebSocket]  a class, where there is no global one
+ * @property {string[]} [rooms]  beside the location's own
+ * @property {string} [cursor]  where to go on; keeping the items is yours
+ * @property {Transport[]} [transports]  in the order to try
+ * @property {number} [patience]  ms for a transport's first word
+ * @property {number} [silence]  ms: over two flux_heartbeats
+ * @property {any} [WebSocket]  a class, where none is global
  */
 
-const PING = 15000;             // ms between two looks at a WebSocket's health
-const ANSWER = 5000;            // ms in which it has to answer
-const WAIT = 25;                // s that a poll waits for news
-const POLL_GAP = 1000;          // ms between two polls
-const BACKOFF_FIRST = 1000;     // ms, doubled with each failure, at random
+/* in milliseconds */
+const PING = 15000;             // between two pings of a WebSocket
+const ANSWER = 5000;            // to a ping
+const POLL_GAP = 1000;
+const BACKOFF = 1000;           // doubled by failures, times a random
 const BACKOFF_MOST = 30000;
-const STEADY = 10000;           // ms after which a connection was a good one
+const STEADY = 10000;           // no failure after that
 const LOYALTY = 3;              // failures of a transport that has worked
-const RETRY_BETTER = 600000;    // ms until a better transport is tried again
-const HIDDEN = 30000;           // ms a hidden tab keeps one of few connections
 
 class Emitter {
     #handlers = {};
@@ -40,7 +37,7 @@ class Emitter {
     /**
      * @param {string} type
      * @param {(event: any) => void} handler
-     * @returns {() => void} takes the handler away
+     * @returns {() => void} undo
      */
     on(type, handler) {
         const all = this.#handlers[type] ??= new Set();
@@ -53,7 +50,7 @@ class Emitter {
         for (const handler of this.#handlers[type] ?? []) {
             try {
                 handler(event);
-            } catch (error) {       // one bad handler is not the stream's end
+            } catch (error) {       // the handler's, not ours
                 queueMicrotask(() => { throw error; });
             }
         }
@@ -62,21 +59,18 @@ class Emitter {
 
 /**
  * Events: "snapshot" {items, complete} (replaces all), "update" Item,
- * "delete" {key, ts}, "status" {state, since}, "reset" {reason},
- * "error" {code}.
+ * "delete" {key, ts}, "status" {state, since}, "reset" {reason}, "error".
  */
 export class Room extends Emitter {
-    /** @type {Map<string, Item>} the newest item of each key */
+    /** @type {Map<string, Item>} the newest of each key */
     items = new Map();
     /** @type {"waiting" | "live" | "stale" | "down"} */
     state = "waiting";
-    /** since when, where the server told */
     since = 0;
-    /** has the server read the room's feed to its end? */
     complete = false;
-    /** timestamp of the newest record */
-    newest = 0;
-    #parts = null;
+    newest = 0;                 // timestamp
+    /** @protected */
+    parts = null;
 
     /** @param {string} name */
     constructor(name) {
@@ -84,7 +78,7 @@ export class Room extends Emitter {
         this.name = name;
     }
 
-    /** ms since the newest record; Infinity without one */
+    /** ms since the newest record */
     get age() {
         return this.newest ? Math.max(0, Date.now() - this.newest) : Infinity;
     }
@@ -94,12 +88,12 @@ export class Room extends Emitter {
         const { type, key, ts } = message;
 
         if (type === "snapshot") {
-            (this.#parts ??= []).push(...message.items);
+            (this.parts ??= []).push(...message.items);
             if (message.more) {
                 return;
             }
-            message = { ...message, items: this.#parts };
-            this.#parts = null;
+            message = { ...message, items: this.parts };
+            this.parts = null;
             this.items = new Map(message.items.map((i) => [i.key, i]));
             this.newest = message.items.reduce((t, i) => Math.max(t, i.ts), 0);
             this.complete = message.complete;
@@ -115,33 +109,45 @@ export class Room extends Emitter {
         }
         this.emit(type, message);
     }
-
-    /** @protected a connection was lost in the midst of a snapshot */
-    cut() {
-        this.#parts = null;
-    }
 }
 
+async function get(link, type, wait) {
+    const answer = await fetch(link.url(wait), {
+        signal: link.signal, headers: { Accept: type }, cache: "no-store" });
+    if (!answer.ok || !answer.headers.get("content-type")?.startsWith(type)) {
+        throw answer;
+    }
+    return answer;
+}
+
+/* Each calls link.frame() for what comes, link.lost() once, or throws. */
 const TRANSPORTS = {
-    websocket(link, { WebSocket }) {
-        const socket = new WebSocket(link.url().replace(/^http/, "ws"),
-                                     "flux.v1");
+    websocket(link) {
+        const socket = new link.WebSocket(link.url().replace(/^http/, "ws"),
+                                          "flux.v1");
+        link.signal.onabort = () => socket.close();
+        socket.onclose = socket.onerror = () => link.lost();
+        socket.onmessage = ({ data }) => link.frame(data);
         socket.onopen = () => {
             link.send = (message) => socket.send(JSON.stringify(message));
+            link.ping = () => {
+                link.pinged = link.asked = Date.now();
+                link.send({ op: "ping" });
+            };
             link.ping();
         };
-        socket.onmessage = ({ data }) => link.frame(data);
-        socket.onclose = socket.onerror = () => link.lost();
-        link.signal.onabort = () => socket.close();
     },
 
     async sse(link) {
-        const stream = (await link.fetch("text/event-stream")).body
-            .pipeThrough(new TextDecoderStream()).getReader();
+        const { body } = await get(link, "text/event-stream");
+        const reader = body.pipeThrough(new TextDecoderStream()).getReader();
         let text = "";
 
+        if (link.resumed) {             // with nothing to tell, maybe
+            link.hear();
+        }
         for (;;) {
-            const { done, value } = await stream.read();
+            const { done, value } = await reader.read();
             if (done) {
                 return link.lost();
             }
@@ -158,24 +164,23 @@ const TRANSPORTS = {
     },
 
     async poll(link) {
-        for (let wait = 0; ; wait = WAIT) {
-            const answer = await link.fetch("application/json", wait);
-            link.frame(await answer.text());
+        for (let wait = 0; ; wait = 25) {
+            link.frame(await (await get(link, "application/json", wait)).text());
             await new Promise((go) => setTimeout(go, POLL_GAP));
         }
     },
 };
 
 /**
- * Events: "state" State, "frame" (a whole frame was taken), "latency" ms,
- * "error" {status} or {op, room, code, message}, "end" {reason, retry}.
+ * Events: "state" State, "frame" (all of one was taken), "latency" ms,
+ * "end", "error" {status} or the server's {op, room, code, message}.
  */
 export class Connection extends Emitter {
     /** @type {State} */
     state = "connecting";
-    /** @type {Transport | null} the one in use */
-    transport = null;
-    /** @type {number | null} ms to the server and back, over a WebSocket */
+    /** @type {Transport} */
+    transport;
+    /** @type {number | null} ms there and back, over a WebSocket */
     latency = null;
     /** @type {Map<string, Room>} */
     rooms = new Map();
@@ -184,12 +189,11 @@ export class Connection extends Emitter {
     #url;
     #link = null;
     #choice = 0;
-    #proven = new Set();
+    #proven;
     #failures = 0;
-    #fell = 0;
     #timer;
     #ticker;
-    #off = [];
+    #closed = new AbortController();
 
     /** @param {string} url @param {Options} options */
     constructor(url, options) {
@@ -199,14 +203,23 @@ export class Connection extends Emitter {
                           WebSocket: globalThis.WebSocket,
                           transports: Object.keys(TRANSPORTS), ...options };
         this.#wanted = new Set(options.rooms);
-        /** where it stands, for connect()'s cursor */
+        /** for a later connect() */
         this.cursor = options.cursor ?? "";
-        this.#listen();
+        const { signal } = this.#closed, { document } = globalThis;
+        globalThis.addEventListener?.("online", () => this.#check(),
+                                      { signal });
+        document?.addEventListener("visibilitychange", () => {
+            if (!document.hidden) {
+                this.#check();
+            } else if (!this.#link?.send) {
+                this.#leave();
+            }
+        }, { signal });
         this.#ticker = setInterval(() => this.#tick(), 1000);
         this.#open();
     }
 
-    /** @param {string} name @returns {Room} the room, read or not */
+    /** @param {string} name @returns {Room} */
     room(name) {
         if (!this.rooms.has(name)) {
             this.rooms.set(name, new Room(name));
@@ -214,31 +227,31 @@ export class Connection extends Emitter {
         return this.rooms.get(name);
     }
 
-    /** @param {...string} names */
-    subscribe(...names) {
-        this.#change("subscribe", names.filter((n) => !this.#wanted.has(n)));
+    /** @param {...string} rooms */
+    subscribe(...rooms) {
+        rooms = rooms.filter((room) => !this.#wanted.has(room));
+        rooms.forEach((room) => this.#wanted.add(room));
+        this.#tell("subscribe", rooms);
     }
 
-    /** @param {...string} names */
-    unsubscribe(...names) {
-        this.#change("unsubscribe", names.filter((n) => this.#wanted.has(n)));
+    /** @param {...string} rooms */
+    unsubscribe(...rooms) {
+        rooms.forEach((room) => this.#wanted.delete(room));
+        this.#tell("unsubscribe", rooms);
     }
 
     close() {
-        this.#off.forEach((off) => off());
+        this.#closed.abort();
         clearInterval(this.#ticker);
         this.#leave();
         this.#become("closed");
     }
 
-    #change(op, rooms) {
-        for (const name of rooms) {
-            this.#wanted[op === "subscribe" ? "add" : "delete"](name);
-        }
-        if (rooms.length && this.#link?.send) {
+    #tell(op, rooms) {
+        if (rooms[0] && this.#link?.send) {
             this.#link.send({ op, rooms });
-        } else if (rooms.length && this.#link) {
-            this.#later(0);         // once, however many changes come now
+        } else if (rooms[0] && this.#link) {
+            this.#later(0);
         }
     }
 
@@ -253,7 +266,7 @@ export class Connection extends Emitter {
         clearTimeout(this.#timer);
         this.#link?.abort();
         this.#link = null;
-        this.rooms.forEach((room) => room.cut());
+        this.rooms.forEach((room) => room.parts = null);
     }
 
     #later(delay) {
@@ -262,75 +275,51 @@ export class Connection extends Emitter {
     }
 
     #open() {
-        const { transports, WebSocket } = this.#options;
-
         this.#leave();
-        if (Date.now() - this.#fell > RETRY_BETTER) {
-            this.#choice = 0;
-        }
-        if (transports[this.#choice] === "websocket" && !WebSocket) {
-            this.#choice = (this.#choice + 1) % transports.length;
-        }
-        this.transport = transports[this.#choice];
-        const link = this.#link = this.#connector();
-        Promise.resolve(link).then((l) => TRANSPORTS[this.transport](
-            l, this.#options)).catch((error) => link.lost(error.status));
-    }
+        this.transport = this.#options.transports[this.#choice];
 
-    /* What a transport is given: where to, and whom to tell. */
-    #connector() {
-        const controller = new AbortController();
-        const { signal } = controller;
-        const link = {
+        const controller = new AbortController(), { signal } = controller;
+        const ours = (act) => (value) => signal.aborted || act(value);
+        const link = this.#link = {
             signal,
             begun: Date.now(),
             heard: 0,
+            resumed: this.cursor,
+            WebSocket: this.#options.WebSocket,
             abort: () => controller.abort(),
-            url: (wait) => {
-                const url = new URL(this.#url);
-                this.#wanted.forEach((n) => url.searchParams.append("room", n));
-                if (this.cursor) {
-                    url.searchParams.set("cursor", this.cursor);
-                }
-                if (wait !== undefined) {
-                    url.searchParams.set("wait", `${wait}s`);
-                }
-                return url.href;
-            },
-            fetch: async (type, wait) => {
-                const answer = await fetch(link.url(wait), {
-                    signal, headers: { Accept: type }, cache: "no-store" });
-                if (!answer.ok
-                    || !answer.headers.get("content-type")?.startsWith(type)) {
-                    throw Object.assign(new Error(), answer.ok
-                        ? {} : { status: answer.status });
-                }
-                link.hear();
-                return answer;
-            },
-            hear: () => !signal.aborted && this.#heard(link),
-            frame: (text) => !signal.aborted && this.#frame(link, text),
-            lost: (status) => !signal.aborted && this.#lost(link, status),
-            ping: () => {
-                link.pinged = Date.now();
-                link.send({ op: "ping" });
-            },
+            url: (wait) => this.#address(wait),
+            hear: ours(() => this.#heard(link)),
+            frame: ours((text) => this.#frame(link, text)),
+            lost: ours((status) => this.#lost(link, status)),
         };
-        return link;
+        Promise.resolve(link).then(TRANSPORTS[this.transport])
+            .catch((error) => link.lost(error.status));
+    }
+
+    #address(wait) {
+        const url = new URL(this.#url), query = url.searchParams;
+        this.#wanted.forEach((room) => query.append("room", room));
+        if (this.cursor) {
+            query.set("cursor", this.cursor);
+        }
+        if (wait >= 0) {
+            query.set("wait", wait + "s");
+        }
+        return url.href;
     }
 
     #heard(link) {
-        if (!link.heard) {
-            this.#proven.add(this.transport);
-        }
         link.heard = Date.now();
+        this.#proven = this.transport;
         this.#become("live");
     }
 
     #frame(link, text) {
         this.#heard(link);
-        for (const message of JSON.parse(text)) {
-            this.#take(link, message);
+        try {
+            JSON.parse(text).forEach((message) => this.#take(link, message));
+        } catch {                       // not a frame
+            link.lost();
         }
         this.emit("frame");
     }
@@ -342,7 +331,7 @@ export class Connection extends Emitter {
             this.cursor = message.cursor;
         } else if (type === "pong") {
             this.latency = Date.now() - link.pinged;
-            link.pinged = 0;
+            link.asked = 0;
             this.emit("latency", this.latency);
         } else if (type === "end") {
             link.retry = message.retry;
@@ -360,8 +349,7 @@ export class Connection extends Emitter {
         }
     }
 
-    /* After a connection that worked, the same again; after one that did
-       not, the next transport; after all of them, a pause. */
+    /* What worked is tried again, after it the next, after all a pause. */
     #lost(link, status) {
         const { transports } = this.#options;
         const worked = link.heard > 0;
@@ -372,84 +360,52 @@ export class Connection extends Emitter {
         this.#failures = worked && Date.now() - link.begun > STEADY
             ? 0 : this.#failures + 1;
 
-        if (status === 403 || status === 404) {
-            this.#choice = 0;       // no transport will be told otherwise
+        if (status) {
             this.emit("error", { status });
-        } else if (!worked && (!this.#proven.has(this.transport)
-                               || this.#failures % LOYALTY === 0)) {
+        }
+        if (!worked && (this.transport !== this.#proven
+                        || this.#failures % LOYALTY === 0)) {
             this.#choice = (this.#choice + 1) % transports.length;
-            this.#fell = Date.now();
             pause = this.#choice === 0;
         }
 
-        this.#become(globalThis.navigator?.onLine === false
-                     || this.#failures > 5 ? "offline" : "reconnecting");
+        if (pause) {
+            this.#become(globalThis.navigator?.onLine === false
+                         || this.#failures > 5 ? "offline" : "reconnecting");
+        }
         this.#later(link.retry ?? (pause ? Math.random() * Math.min(
-            BACKOFF_MOST, BACKOFF_FIRST * 2 ** this.#failures) : 0));
+            BACKOFF_MOST, BACKOFF * 2 ** this.#failures) : 0));
     }
 
     #tick() {
         const link = this.#link, now = Date.now();
         const { patience, silence } = this.#options;
 
-        if (!link) {
-            return;
-        }
-        if (link.send) {
-            if (!link.pinged && now - link.heard > PING) {
+        if (link?.send) {
+            if (!link.asked && now - link.pinged > PING) {
                 link.ping();
-            } else if (link.pinged && now - link.pinged > ANSWER
-                       && now - link.heard > ANSWER) {
+            } else if (link.asked
+                       && now - Math.max(link.asked, link.heard) > ANSWER) {
                 link.lost();
             }
-        } else if (now - (link.heard || link.begun)
-                   > (link.heard ? silence : patience)) {
+        } else if (link?.heard ? now - link.heard > silence
+                               : now - link?.begun > patience) {
             link.lost();
         }
-        if (globalThis.document?.hidden && !link.send
-            && now - this.#hidden > HIDDEN) {
-            this.#leave();          // it goes on at its cursor when seen
-        }
     }
 
-    #hidden = 0;
-
-    /* A machine that slept or changed its network may hold a dead link. */
-    #check(fresh) {
-        const link = this.#link;
-
-        if (fresh) {
-            this.#choice = 0;
-            this.#failures = 0;
-        }
-        if (!link || !link.send) {
-            this.#open();
+    /* The link may be dead after a sleep or a change of network. */
+    #check() {
+        if (this.#link?.send) {
+            this.#link.ping();
         } else {
-            link.ping();
+            this.#choice = this.#failures = 0;
+            this.#open();
         }
-    }
-
-    #listen() {
-        const on = (target, type, handler) => {
-            target?.addEventListener?.(type, handler);
-            this.#off.push(() => target?.removeEventListener?.(type, handler));
-        };
-        on(globalThis, "online", () => this.#check(true));
-        on(globalThis, "offline", () => this.#link?.send && this.#check());
-        on(globalThis.document, "visibilitychange", () => {
-            this.#hidden = Date.now();
-            if (!document.hidden) {
-                this.#check();
-            }
-        });
     }
 }
 
-/**
- * @param {string} url  a flux_stream location
- * @param {Options} [options]
- * @returns {Connection}
- */
+/** @param {string} url @param {Options} [options] */
 export function connect(url, options = {}) {
     return new Connection(url, options);
 }

@@ -2,9 +2,6 @@
 #include "ngx_http_flux_reader.h"
 
 
-static ngx_http_flux_room_t *ngx_http_flux_room_get(
-    ngx_http_flux_address_t *address);
-static void ngx_http_flux_room_release(ngx_http_flux_room_t *room);
 static ngx_http_flux_channel_t *ngx_http_flux_channel_create(ngx_str_t *name,
     uint32_t hash, ngx_http_flux_address_t *addresses, ngx_uint_t n,
     ngx_array_t *keys, ngx_msec_t pace);
@@ -19,119 +16,6 @@ static ngx_int_t ngx_http_flux_channel_conflate(
     ngx_http_flux_channel_t *channel);
 static void ngx_http_flux_channel_send(ngx_http_flux_channel_t *channel,
     ngx_http_flux_reader_t *reader);
-
-
-/* --- rooms ----------------------------------------------------------------- */
-
-ngx_http_flux_room_t *
-ngx_http_flux_room_find(ngx_str_t *address)
-{
-    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
-
-    return (ngx_http_flux_room_t *)
-               ngx_str_rbtree_lookup(&hub->rooms, address,
-                                     ngx_crc32_long(address->data,
-                                                    address->len));
-}
-
-
-static ngx_http_flux_room_t *
-ngx_http_flux_room_get(ngx_http_flux_address_t *address)
-{
-    uint64_t               hash;
-    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
-    ngx_http_flux_room_t  *room;
-
-    room = ngx_http_flux_room_find(&address->text);
-
-    if (room != NULL) {
-        room->readers++;
-        return room;
-    }
-
-    room = ngx_calloc(sizeof(ngx_http_flux_room_t) + address->text.len,
-                      hub->log);
-    if (room == NULL) {
-        return NULL;
-    }
-
-    room->sn.str.data = (u_char *) room + sizeof(ngx_http_flux_room_t);
-    room->sn.str.len = address->text.len;
-    ngx_memcpy(room->sn.str.data, address->text.data, address->text.len);
-    room->sn.node.key = ngx_crc32_long(address->text.data, address->text.len);
-
-    hash = flux_hash(FLUX_HASH_START, address->text.data, address->text.len);
-    room->hash = (uint32_t) (hash ^ hash >> 32);
-
-    room->feed = address->feed;
-    room->node = FLUX_NONE;
-    room->partition = FLUX_NONE;
-    room->ts = INT64_MIN;
-    room->readers = 1;
-    ngx_queue_init(&room->links);
-
-    ngx_rbtree_insert(&hub->rooms, &room->sn.node);
-
-    return room;
-}
-
-
-static void
-ngx_http_flux_room_release(ngx_http_flux_room_t *room)
-{
-    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
-
-    if (--room->readers) {
-        return;
-    }
-
-    if (room->node != FLUX_NONE) {
-        hub->by_node[room->node] = NULL;
-    }
-
-    ngx_rbtree_delete(&hub->rooms, &room->sn.node);
-    ngx_free(room);
-}
-
-
-void
-ngx_http_flux_room_bind(ngx_http_flux_room_t *room)
-{
-    uint32_t              node;
-    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
-
-    node = FLUX_NONE;
-
-    if (room->feed->slot != FLUX_NONE) {
-        node = flux_log_find_room(&hub->zone->log, room->feed->slot,
-                                  room->sn.str.data, room->sn.str.len);
-    }
-
-    if (room->node == node) {
-        return;
-    }
-
-    if (node != FLUX_NONE) {
-        room->ts = flux_log_room(&hub->zone->log, node)->ts;
-        room->partition = flux_log_named(&hub->zone->log, node)->partition;
-        ngx_http_flux_state_look(room);
-    }
-
-    if (room->node != FLUX_NONE) {
-        hub->by_node[room->node] = NULL;
-    }
-
-    room->node = node;
-
-    if (node != FLUX_NONE) {
-
-        if (hub->by_node[node] != NULL) {
-            hub->by_node[node]->node = FLUX_NONE;
-        }
-
-        hub->by_node[node] = room;
-    }
-}
 
 
 /* --- channels -------------------------------------------------------------- */
@@ -397,6 +281,9 @@ ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel)
     if (channel->rest != NULL) {
         ngx_http_flux_frame_release(channel->rest);
     }
+
+    flux_deflate_destroy(channel->streams[0].deflate);
+    flux_deflate_destroy(channel->streams[1].deflate);
 
     ngx_free(channel->cursor.data);
     ngx_destroy_pool(channel->pool);
@@ -899,9 +786,8 @@ ngx_http_flux_channel_cursor(ngx_http_flux_channel_t *channel,
     cursor.sections[0].rooms = channel->hashes;
     cursor.sections[0].nrooms = channel->nrooms;
 
-    positions = &hub->positions[channel->feeds[0]->index];
-
     if (channel->nfeeds == 1) {
+        positions = &hub->positions[channel->feeds[0]->index];
         cursor.sections[0].places = positions->places;
         cursor.sections[0].nplaces = positions->n;
 

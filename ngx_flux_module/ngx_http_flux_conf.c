@@ -124,7 +124,7 @@ ngx_http_flux_copy(ngx_conf_t *cf, ngx_str_t *dst, ngx_str_t *src)
 
 /* --- flux_kafka ---------------------------------------------------------- */
 
-static ngx_http_flux_cluster_t *
+ngx_http_flux_cluster_t *
 ngx_http_flux_find_cluster(ngx_http_flux_main_conf_t *fmcf, ngx_str_t *name)
 {
     ngx_uint_t                 i;
@@ -423,6 +423,24 @@ ngx_http_flux_feed_kafka(ngx_conf_t *cf, ngx_http_flux_feed_t *feed)
 
     return ngx_http_flux_copy(cf, &feed->cluster_name, &value[1]) == NGX_OK
            ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_flux_conf_topic(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *topic)
+{
+    /* Kafka: at most 249 of these characters, not "." and not ".." */
+
+    if (ngx_http_flux_valid_name(value) != NGX_OK || value->len > 249
+        || ngx_strcmp(value->data, ".") == 0
+        || ngx_strcmp(value->data, "..") == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid topic \"%V\"",
+                           value);
+        return NGX_ERROR;
+    }
+
+    return ngx_http_flux_copy(cf, topic, value);
 }
 
 

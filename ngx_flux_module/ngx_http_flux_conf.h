@@ -37,6 +37,14 @@ char *ngx_http_flux_feed_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_flux_stream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_flux_subscribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* The cluster of this name, or NULL. */
+ngx_http_flux_cluster_t *ngx_http_flux_find_cluster(
+    ngx_http_flux_main_conf_t *fmcf, ngx_str_t *name);
+
+/* Copies a topic's name, which is checked; NUL-ended. */
+ngx_int_t ngx_http_flux_conf_topic(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *topic);
+
 /* Text of 1 to 255 bytes without control characters. */
 ngx_uint_t ngx_http_flux_valid_room(ngx_str_t *room);
 

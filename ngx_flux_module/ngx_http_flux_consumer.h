@@ -132,6 +132,9 @@ struct ngx_http_flux_consumer_s {
         int64_t                 offset;
     } skips[FLUX_SKIP_EXPIRED + 1];
 
+    uint64_t                   evicted[FLUX_LOG_FEEDS];    /* told of */
+    ngx_msec_t                 evicted_last;
+
     unsigned                    up:1;
     unsigned                    down:1;     /* neither: not known yet */
     unsigned                    was_up:1;
@@ -212,9 +215,6 @@ void ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer);
 
 /* Keeps our code and librdkafka's in memory for as long as threads run it. */
 void ngx_http_flux_kafka_pin(void);
-
-/* Milliseconds of Unix time. */
-int64_t ngx_http_flux_kafka_now(void);
 
 
 /* kafka_assistant.c */

@@ -251,7 +251,7 @@ ngx_http_flux_hub_scan(void)
 
         if (!hub->locked
             && (n >= NGX_HTTP_FLUX_SCAN_ENTRIES
-                || position - began > NGX_HTTP_FLUX_SCAN_BYTES)
+                || (n && position - began > NGX_HTTP_FLUX_SCAN_BYTES))
             && entry.kind != FLUX_ENTRY_LEAVE)
         {
             /* a LEAVE is of the record before it: no cursor in between */

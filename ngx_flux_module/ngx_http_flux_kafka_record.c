@@ -44,7 +44,6 @@ static void ngx_http_flux_record_value(ngx_http_flux_record_t *record,
     rd_kafka_message_t *message, ngx_http_flux_feed_t *feed);
 static void ngx_http_flux_record_room(ngx_http_flux_record_t *record,
     rd_kafka_message_t *message, ngx_http_flux_feed_t *feed);
-static ngx_uint_t ngx_http_flux_room_valid(const u_char *p, size_t len);
 static ngx_int_t ngx_http_flux_record_flush(
     ngx_http_flux_consumer_t *consumer);
 static void ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
@@ -454,7 +453,7 @@ ngx_http_flux_record_room(ngx_http_flux_record_t *record,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_flux_room_valid(const u_char *p, size_t len)
 {
     size_t  i;
@@ -711,11 +710,54 @@ ngx_http_flux_record_skipped(ngx_http_flux_consumer_t *consumer,
 }
 
 
+/* Keys that had to go because the zone is too small for all of them. */
+
+static void
+ngx_http_flux_record_log_evicted(ngx_http_flux_consumer_t *consumer)
+{
+    uint64_t                evicted;
+    ngx_uint_t              i;
+    ngx_http_flux_feed_t  **feeds = consumer->fmcf->feeds.elts;
+
+    if (consumer->evicted_last
+        && ngx_current_msec - consumer->evicted_last
+           < NGX_HTTP_FLUX_SKIP_INTERVAL)
+    {
+        return;
+    }
+
+    for (i = 0; i < consumer->fmcf->feeds.nelts; i++) {
+
+        if (feeds[i]->cluster != consumer->cluster
+            || feeds[i]->slot == FLUX_NONE)
+        {
+            continue;
+        }
+
+        evicted = consumer->zone->log.header->feeds[feeds[i]->slot].evicted;
+
+        if (evicted <= consumer->evicted[feeds[i]->slot]) {
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_WARN, consumer->log, 0,
+                      "flux zone \"%V\" is too small: %uL keys of feed "
+                      "\"%V\" had to leave so far",
+                      &consumer->zone->name, evicted, &feeds[i]->name);
+
+        consumer->evicted[feeds[i]->slot] = evicted;
+        consumer->evicted_last = ngx_current_msec;
+    }
+}
+
+
 void
 ngx_http_flux_kafka_log_skips(ngx_http_flux_consumer_t *consumer)
 {
     int         i;
     ngx_uint_t  n;
+
+    ngx_http_flux_record_log_evicted(consumer);
 
     for (i = 0; i <= FLUX_SKIP_EXPIRED; i++) {
         n = consumer->skips[i].count - consumer->skips[i].told;

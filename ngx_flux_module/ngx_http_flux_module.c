@@ -1,5 +1,7 @@
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_publish.h"
 #include "ngx_http_flux_request.h"
 #include "ngx_http_flux_status.h"
 #include "ngx_http_flux_zone.h"
@@ -131,6 +133,16 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       offsetof(ngx_http_flux_loc_conf_t, send_timeout),
       &ngx_http_flux_post_msec },
 
+#if (FLUX_TEST_ECHO)
+    /* for conformance tests alone: messages go back instead of frames */
+    { ngx_string("flux_test_echo"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_flux_loc_conf_t, echo),
+      NULL },
+#endif
+
     { ngx_string("flux_compress"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -157,6 +169,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       ngx_http_set_complex_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, expires),
+      NULL },
+
+    { ngx_string("flux_publish"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
+      ngx_http_flux_publish,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("flux_status"),
@@ -240,6 +259,9 @@ ngx_http_flux_create_loc_conf(ngx_conf_t *cf)
     flcf->buffer = NGX_CONF_UNSET_SIZE;
     flcf->send_timeout = NGX_CONF_UNSET_MSEC;
     flcf->compress = NGX_CONF_UNSET;
+#if (FLUX_TEST_ECHO)
+    flcf->echo = NGX_CONF_UNSET;
+#endif
     flcf->origins = NGX_CONF_UNSET_PTR;
     flcf->expires = NGX_CONF_UNSET_PTR;
     flcf->max_message = NGX_CONF_UNSET_SIZE;
@@ -262,6 +284,9 @@ ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->buffer, prev->buffer, 64 * 1024);
     ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 30000);
     ngx_conf_merge_value(conf->compress, prev->compress, 1);
+#if (FLUX_TEST_ECHO)
+    ngx_conf_merge_value(conf->echo, prev->echo, 0);
+#endif
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
     ngx_conf_merge_ptr_value(conf->expires, prev->expires, NULL);
     ngx_conf_merge_size_value(conf->max_message, prev->max_message, 16 * 1024);
@@ -293,7 +318,9 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
 
     for (i = 0; i < fmcf->locations.nelts; i++) {
         if (ngx_http_flux_conf_resolve_location(cf, fmcf, locations[i])
-            != NGX_OK)
+            != NGX_OK
+            || ngx_http_flux_publish_resolve(cf, fmcf, locations[i])
+               != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -346,6 +373,7 @@ ngx_http_flux_exit_process(ngx_cycle_t *cycle)
     if (fmcf != NULL) {
         ngx_http_flux_zone_exit_worker(fmcf);
         ngx_http_flux_hub_exit();
+        ngx_http_flux_compress_exit();
     }
 }
 
@@ -420,7 +448,10 @@ ngx_http_flux_stream_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_flux_request_handler;
+
+    if (((ngx_http_flux_loc_conf_t *) conf)->publish == NULL) {
+        clcf->handler = ngx_http_flux_request_handler;
+    }
 
     return ngx_http_flux_stream(cf, cmd, conf);
 }

@@ -1,3 +1,4 @@
+#include "ngx_http_flux_publish.h"
 #include "ngx_http_flux_websocket.h"
 
 #include "core/flux_json.h"
@@ -39,6 +40,9 @@ ngx_http_flux_ws_message(ngx_http_flux_reader_t *reader, u_char *p, size_t len)
     } else if (ngx_strcmp(name, "unsubscribe") == 0) {
         rc = ngx_http_flux_op_unsubscribe(reader, op);
 
+    } else if (ngx_strcmp(name, "publish") == 0) {
+        rc = ngx_http_flux_publish_op(reader, op, p, len);
+
     } else {
         rc = ngx_http_flux_op_error(reader, name, NULL, "bad_request",
                                     "unknown op");
@@ -64,7 +68,7 @@ ngx_http_flux_op_error(ngx_http_flux_reader_t *reader, const char *op,
     ngx_int_t   rc;
     ngx_str_t   str;
 
-    error = json_pack("{ss, ss?*, sO?*, ss, ss}", "type", "error", "op", op,
+    error = json_pack("{ss, ss*, sO*, ss, ss}", "type", "error", "op", op,
                       "room", room, "code", code, "message", message);
     text = error ? json_dumps(error, JSON_COMPACT) : NULL;
     json_decref(error);
@@ -110,13 +114,32 @@ ngx_http_flux_op_addresses(ngx_http_flux_reader_t *reader, ngx_pool_t *pool)
 }
 
 
+/* One that is no string cannot be read, as one of garbage. */
+
+static ngx_str_t
+ngx_http_flux_op_cursor(json_t *value)
+{
+    ngx_str_t  cursor = ngx_null_string, unreadable = ngx_string("?");
+
+    if (json_is_string(value)) {
+        cursor.data = (u_char *) json_string_value(value);
+        cursor.len = json_string_length(value);
+
+    } else if (value != NULL && !json_is_null(value)) {
+        return unreadable;
+    }
+
+    return cursor;
+}
+
+
 static ngx_int_t
 ngx_http_flux_op_subscribe(ngx_http_flux_reader_t *reader, json_t *op)
 {
     size_t                      i;
     json_t                     *rooms, *room;
     ngx_int_t                   rc;
-    ngx_str_t                   text, name, cursor;
+    ngx_str_t                   text, name;
     ngx_pool_t                 *pool;
     const char                 *code;
     ngx_array_t                *addresses;
@@ -193,10 +216,9 @@ ngx_http_flux_op_subscribe(ngx_http_flux_reader_t *reader, json_t *op)
         *address = found;
     }
 
-    cursor.data = (u_char *) json_string_value(json_object_get(op, "cursor"));
-    cursor.len = json_string_length(json_object_get(op, "cursor"));
+    text = ngx_http_flux_op_cursor(json_object_get(op, "cursor"));
 
-    rc = ngx_http_flux_op_change(reader, addresses, &cursor);
+    rc = ngx_http_flux_op_change(reader, addresses, &text);
 
 done:
 
@@ -206,17 +228,53 @@ done:
 }
 
 
+/* NGX_DECLINED: it is not among them. */
+
+static ngx_int_t
+ngx_http_flux_op_remove(ngx_array_t *addresses, ngx_pool_t *pool, json_t *room)
+{
+    ngx_str_t                 text, name;
+    ngx_uint_t                i;
+    ngx_http_flux_address_t  *address, found;
+
+    text.data = (u_char *) json_string_value(room);
+    text.len = json_string_length(room);
+
+    if (text.data == NULL
+        || ngx_http_flux_address(pool, ngx_http_flux_hub.fmcf, &text, &found,
+                                 &name)
+           != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    address = addresses->elts;
+
+    for (i = 0; i < addresses->nelts; i++) {
+
+        if (address[i].text.len == found.text.len
+            && ngx_memcmp(address[i].text.data, found.text.data,
+                          found.text.len)
+               == 0)
+        {
+            address[i] = address[--addresses->nelts];
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
 static ngx_int_t
 ngx_http_flux_op_unsubscribe(ngx_http_flux_reader_t *reader, json_t *op)
 {
     size_t                      i;
     json_t                     *rooms, *room;
     ngx_int_t                   rc;
-    ngx_str_t                   text, name, none = ngx_null_string;
-    ngx_uint_t                  k;
+    ngx_str_t                   none = ngx_null_string;
     ngx_pool_t                 *pool;
     ngx_array_t                *addresses;
-    ngx_http_flux_address_t    *address, found;
 
     rooms = json_object_get(op, "rooms");
 
@@ -240,34 +298,14 @@ ngx_http_flux_op_unsubscribe(ngx_http_flux_reader_t *reader, json_t *op)
 
     json_array_foreach(rooms, i, room) {
 
-        text.data = (u_char *) json_string_value(room);
-        text.len = json_string_length(room);
-
-        if (text.data == NULL
-            || ngx_http_flux_address(pool, ngx_http_flux_hub.fmcf, &text,
-                                     &found, &name)
-               != NGX_OK)
-        {
-            rc = ngx_http_flux_op_error(reader, "unsubscribe", room, "unknown",
-                                        "the room is not subscribed");
-            if (rc != NGX_OK) {
-                goto done;
-            }
-
+        if (ngx_http_flux_op_remove(addresses, pool, room) == NGX_OK) {
             continue;
         }
 
-        address = addresses->elts;
-
-        for (k = 0; k < addresses->nelts; k++) {
-            if (address[k].text.len == found.text.len
-                && ngx_memcmp(address[k].text.data, found.text.data,
-                              found.text.len)
-                   == 0)
-            {
-                address[k] = address[--addresses->nelts];
-                break;
-            }
+        rc = ngx_http_flux_op_error(reader, "unsubscribe", room, "unknown",
+                                    "the room is not subscribed");
+        if (rc != NGX_OK) {
+            goto done;
         }
     }
 

@@ -20,10 +20,6 @@
 #define NGX_HTTP_FLUX_KEYS_MAX  256
 
 
-static ngx_int_t ngx_http_flux_method(ngx_http_request_t *r);
-static ngx_int_t ngx_http_flux_check_origin(ngx_http_request_t *r,
-    ngx_http_flux_loc_conf_t *flcf, ngx_str_t *origin);
-static ngx_int_t ngx_http_flux_preflight(ngx_http_request_t *r);
 static ngx_int_t ngx_http_flux_transport(ngx_http_request_t *r,
     ngx_http_flux_transport_t **transport);
 static ngx_int_t ngx_http_flux_query_streams(ngx_http_request_t *r,
@@ -157,7 +153,29 @@ ngx_http_flux_header(ngx_http_request_t *r, const char *name)
 }
 
 
-/* The next element of a list (RFC 9110, 5.6.1), without its parameters. */
+/* RFC 9110, 12.4.2: a weight of 0 is "not acceptable". */
+
+static ngx_uint_t
+ngx_http_flux_refused(u_char *p, u_char *last)
+{
+    while (p < last && (*p == ';' || *p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    if (last - p < 3 || (*p | 0x20) != 'q' || p[1] != '=' || p[2] != '0') {
+        return 0;
+    }
+
+    for (p += 3; p < last && (*p == '.' || *p == '0'); p++) { /* void */ }
+
+    return p == last || *p == ' ' || *p == '\t';
+}
+
+
+/*
+ * The next element of a list (RFC 9110, 5.6.1), without its parameters; empty
+ * when it is refused.
+ */
 
 static ngx_str_t
 ngx_http_flux_list_next(u_char **from, u_char *last)
@@ -176,7 +194,7 @@ ngx_http_flux_list_next(u_char **from, u_char *last)
         p++;
     }
 
-    token.len = p - token.data;
+    token.len = ngx_http_flux_refused(p, end) ? 0 : p - token.data;
     *from = end < last ? end + 1 : last;
 
     return token;
@@ -265,17 +283,45 @@ ngx_http_flux_add_header_str(ngx_http_request_t *r, const char *name,
 }
 
 
-static ngx_int_t
+static ngx_uint_t
+ngx_http_flux_streams(ngx_http_request_t *r)
+{
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
+
+    return flcf->streams != NULL;
+}
+
+
+static const char *
+ngx_http_flux_methods(ngx_http_request_t *r)
+{
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
+
+    if (flcf->publish == NULL) {
+        return "GET, OPTIONS";
+    }
+
+    return flcf->streams ? "GET, POST, OPTIONS" : "POST, OPTIONS";
+}
+
+
+ngx_int_t
 ngx_http_flux_method(ngx_http_request_t *r)
 {
-    if (r->method == NGX_HTTP_GET
+    if ((r->method == NGX_HTTP_GET && ngx_http_flux_streams(r))
         || (r->method == NGX_HTTP_OPTIONS
             && ngx_http_flux_header(r, "origin") != NULL))
     {
         return NGX_OK;
     }
 
-    if (ngx_http_flux_add_header(r, "Allow", "GET, OPTIONS") == NULL) {
+    if (ngx_http_flux_add_header(r, "Allow", ngx_http_flux_methods(r))
+        == NULL)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -285,13 +331,17 @@ ngx_http_flux_method(ngx_http_request_t *r)
 
 /* --- origin ---------------------------------------------------------------- */
 
-/* RFC 6454: scheme "://" host [":" port]; Host has the two latter. */
+/*
+ * RFC 6454: scheme "://" host [":" port]; Host has the two latter, and some
+ * clients write a port there that is the scheme's own.
+ */
 
 static ngx_uint_t
 ngx_http_flux_same_origin(ngx_http_request_t *r, ngx_str_t *origin)
 {
+    size_t      len;
     u_char     *host;
-    ngx_str_t   rest;
+    ngx_str_t   rest, *named;
 
     host = ngx_strnstr(origin->data, "://", origin->len);
 
@@ -299,13 +349,28 @@ ngx_http_flux_same_origin(ngx_http_request_t *r, ngx_str_t *origin)
         return 0;
     }
 
+    named = &r->headers_in.host->value;
+    len = named->len;
+
     rest.data = host + 3;
     rest.len = origin->data + origin->len - rest.data;
 
-    return rest.len == r->headers_in.host->value.len
-           && ngx_strncasecmp(rest.data, r->headers_in.host->value.data,
-                              rest.len)
-              == 0;
+    if (len == rest.len + 3
+        && ngx_strncmp(named->data + rest.len, ":80", 3) == 0
+        && ngx_strncasecmp(origin->data, (u_char *) "http:", 5) == 0)
+    {
+        len -= 3;
+    }
+
+    if (len == rest.len + 4
+        && ngx_strncmp(named->data + rest.len, ":443", 4) == 0
+        && ngx_strncasecmp(origin->data, (u_char *) "https:", 6) == 0)
+    {
+        len -= 4;
+    }
+
+    return rest.len == len
+           && ngx_strncasecmp(rest.data, named->data, len) == 0;
 }
 
 
@@ -335,7 +400,7 @@ ngx_http_flux_listed_origin(ngx_http_request_t *r, ngx_array_t *origins,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_flux_check_origin(ngx_http_request_t *r,
     ngx_http_flux_loc_conf_t *flcf, ngx_str_t *origin)
 {
@@ -369,7 +434,7 @@ ngx_http_flux_check_origin(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_flux_preflight(ngx_http_request_t *r)
 {
     ngx_int_t   rc;
@@ -383,7 +448,8 @@ ngx_http_flux_preflight(ngx_http_request_t *r)
 
     asked = ngx_http_flux_header(r, "access-control-request-headers");
 
-    if (ngx_http_flux_add_header(r, "Access-Control-Allow-Methods", "GET")
+    if (ngx_http_flux_add_header(r, "Access-Control-Allow-Methods",
+                                 ngx_http_flux_methods(r))
         == NULL
         || ngx_http_flux_add_header(r, "Access-Control-Max-Age", "86400")
            == NULL
@@ -566,7 +632,9 @@ ngx_http_flux_allowed(ngx_http_flux_loc_conf_t *flcf,
         }
 
         if (pattern[i].room.len == room->len
-            && ngx_memcmp(pattern[i].room.data, room->data, room->len) == 0)
+            && (room->len == 0
+                || ngx_memcmp(pattern[i].room.data, room->data, room->len)
+                   == 0))
         {
             return 1;
         }

@@ -26,6 +26,16 @@ ngx_int_t ngx_http_flux_request_handler(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_flux_add_variables(ngx_conf_t *cf);
 
+/* NGX_OK for a method that the location serves, or the status (405). */
+ngx_int_t ngx_http_flux_method(ngx_http_request_t *r);
+
+/* NGX_OK when flux_origin allows who asks, or the status (403). */
+ngx_int_t ngx_http_flux_check_origin(ngx_http_request_t *r,
+    ngx_http_flux_loc_conf_t *flcf, ngx_str_t *origin);
+
+/* Answers OPTIONS. */
+ngx_int_t ngx_http_flux_preflight(ngx_http_request_t *r);
+
 /* A header of the request, or NULL; the name in lower case. */
 ngx_str_t *ngx_http_flux_header(ngx_http_request_t *r, const char *name);
 

@@ -94,10 +94,10 @@ def test_a_reader_of_two_rooms_cut_off_100_times_gets_their_records_once(
 def test_a_room_that_is_quiet_in_a_busy_feed_is_resumed_after_wrap_around(
         kafka, nginx, module):
     topic = kafka.create_topic(partitions=2)
-    n = nginx(kafka=kafka, zone="1m", server_conf=ROOMS,
-              http_conf=f"flux_feed f {{ topic {topic}; room header:room; }}")
     quiet = [("room", b"quiet")]
     kafka.send(topic, {"n": 1}, key="q", headers=quiet)
+    n = nginx(kafka=kafka, zone="1m", server_conf=ROOMS,
+              http_conf=f"flux_feed f {{ topic {topic}; room header:room; }}")
     reader = Returning(alternating(n, "/quiet"))
     reader.stream.wait_value("f/quiet", "q", {"n": 1})
     sent = []

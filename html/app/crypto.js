@@ -1,7 +1,9 @@
 /** The crypto card: live prices with a sparkline, the day's top movers. */
 
 import { attribute, element, text } from "./dom.js";
-import { percent, price, short, exact } from "./format.js";
+import { chart } from "./chart.js";
+import { facts, showChange } from "./figures.js";
+import { exact, price, short } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { flash, Table } from "./table.js";
 
@@ -46,18 +48,21 @@ export function mountCrypto({ live, store, frames, fresh }) {
     }
 
     function detail(key) {
-        const names = ["Open", "High", "Low", "Volume", "As of"];
-        const values = names.map(() => element("dd"));
-        const node = element("dl.facts", {}, ...names.map((name, i) =>
-            element("div", {}, element("dt", {}, name), values[i])));
+        const figures = facts(["Open", "High", "Low", "Volume", "As of"],
+            () => {
+                const { data, ts } = feed.items.get(key) ?? { data: {}, ts: 0 };
+                return [price(data.open), price(data.high), price(data.low),
+                        short(data.volume), exact(Date.parse(data.time) || ts)];
+            });
+        const picture = chart(feed.items.get(key).data.name ?? key,
+                              () => feed.history.get(key) ?? []);
         return {
-            node,
+            node: element("div", {}, picture.node, figures.node),
             draw() {
-                const { data, ts } = feed.items.get(key);
-                [price(data.open), price(data.high), price(data.low),
-                 short(data.volume), exact(Date.parse(data.time) || ts)]
-                    .forEach((value, i) => text(values[i], value));
+                figures.draw();
+                picture.draw();
             },
+            close: picture.close,
         };
     }
 
@@ -107,13 +112,5 @@ export function mountCrypto({ live, store, frames, fresh }) {
         frames.draw("movers", drawMovers);
     });
     fresh(card.querySelector(".fresh"), {
-        feed, rooms: ["crypto"], patience: 20000, producer: "flux-crypto" });
-}
-
-/** The arrow says by shape what the colour says. */
-export function showChange(node, change) {
-    const number = Number(change);
-    const direction = number > 0 ? "up" : number < 0 ? "down" : "even";
-    attribute(node, "data-direction", direction);
-    text(node, percent(number));
+        feed, room: "crypto", patience: 20000, producer: "flux-crypto" });
 }

@@ -359,11 +359,10 @@ flux_pointer_string(const uint8_t *p, const uint8_t *end, uint8_t *dst,
 }
 
 
-ptrdiff_t
-flux_pointer_text(const uint8_t *json, size_t length, const uint8_t *pointer,
-    size_t pointer_length, uint8_t *dst, size_t size)
+static const uint8_t *
+flux_pointer_find(const uint8_t *json, size_t length, const uint8_t *pointer,
+    size_t pointer_length)
 {
-    size_t          i, n;
     const uint8_t  *p, *end, *token, *last;
 
     end = json + length;
@@ -384,12 +383,29 @@ flux_pointer_text(const uint8_t *json, size_t length, const uint8_t *pointer,
             p = flux_pointer_element(p + 1, end, token, pointer);
 
         } else {
-            return -1;
+            return NULL;
         }
 
         if (p == NULL || p >= end) {
-            return -1;
+            return NULL;
         }
+    }
+
+    return p;
+}
+
+
+ptrdiff_t
+flux_pointer_text(const uint8_t *json, size_t length, const uint8_t *pointer,
+    size_t pointer_length, uint8_t *dst, size_t size)
+{
+    size_t          i, n;
+    const uint8_t  *p, *end = json + length;
+
+    p = flux_pointer_find(json, length, pointer, pointer_length);
+
+    if (p == NULL) {
+        return -1;
     }
 
     if (*p == '"') {
@@ -411,4 +427,20 @@ flux_pointer_text(const uint8_t *json, size_t length, const uint8_t *pointer,
     }
 
     return (ptrdiff_t) n;
+}
+
+
+const uint8_t *
+flux_pointer_value(const uint8_t *json, size_t length, const uint8_t *pointer,
+    size_t pointer_length, size_t *size)
+{
+    const uint8_t  *p;
+
+    p = flux_pointer_find(json, length, pointer, pointer_length);
+
+    if (p != NULL) {
+        *size = (size_t) (flux_pointer_skip_value(p, json + length) - p);
+    }
+
+    return p;
 }

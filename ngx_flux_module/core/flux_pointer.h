@@ -20,4 +20,11 @@
 ptrdiff_t flux_pointer_text(const uint8_t *json, size_t length,
     const uint8_t *pointer, size_t pointer_length, uint8_t *dst, size_t size);
 
+/*
+ * Likewise any value, as it stands in the text, without white space around it:
+ * NULL when there is none.
+ */
+const uint8_t *flux_pointer_value(const uint8_t *json, size_t length,
+    const uint8_t *pointer, size_t pointer_length, size_t *size);
+
 #endif

@@ -1,0 +1,525 @@
+#!/usr/bin/env python3
+"""The load scenarios: `make bench`, or bench.py [SCENARIO]... [--rounds N].
+
+Each runs a few rounds in which the servers take turns, so that what else
+the machine does falls on all alike; a figure is the median of its rounds.
+Results go to build/bench/results.json; --table prints them once more.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+import socket as sockets
+from pathlib import Path
+
+from servers import (
+    BUILD, NGINX, ROOT, TOOLS, Centrifugo, Flux, Missing, Nchan, Raw,
+    SocketIO, WebSockets, children, free_port, wait)
+
+RESULTS = TOOLS / "results.json"
+PEERS = [WebSockets, Nchan, SocketIO, Centrifugo]
+skipped = {}
+
+
+def tool(*argv, check=True, **options):
+    return subprocess.run([str(a) for a in argv], check=check, text=True,
+                          stdout=subprocess.PIPE, **options).stdout
+
+
+class Kafka:
+    """A real one, for all scenarios."""
+
+    def __init__(self):
+        self.topics = 0
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="flux-bench-")
+        self.port = free_port()
+        self.brokers = f"127.0.0.1:{self.port}"
+        tool(ROOT / "tools/kafka", "install")
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", ROOT / "tools/kafka",
+             "run", self.directory.name, str(self.port)],
+            env={**os.environ, "KAFKA_CONTROLLER_PORT": str(free_port())})
+        tool(ROOT / "tools/kafka", "ready", self.port)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(60)
+        self.directory.cleanup()
+
+    def topic(self, partitions=1, **config):
+        self.topics += 1
+        name = f"bench.{self.topics}"
+        tool(TOOLS / "kafka", "topic", self.brokers, name, partitions,
+             *[f"{k.replace('_', '.')}={v}" for k, v in config.items()])
+        return name
+
+    def fill(self, topic, count, size=256, keys=100):
+        return json.loads(tool(TOOLS / "kafka", "produce", self.brokers,
+                               topic, 0, count, size, keys))
+
+
+class Producer:
+    """Records at a steady rate, while the scenario looks."""
+
+    def __init__(self, kafka, topic, rate, size=256, keys=10, how=None):
+        self.process = subprocess.Popen(
+            [str(a) for a in (TOOLS / "kafka", "produce", kafka.brokers,
+                              topic, rate, 0, size, keys,
+                              *([how] if how else []))],
+            stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.communicate()
+
+
+class Load:
+    """The load client: started, ready, and its result."""
+
+    def __init__(self, mode, server, transport="ws", **options):
+        argv = [TOOLS / "load", mode, "--port", server.port,
+                "--transport", transport, *server.reading(transport)]
+        for pid in server.pids():
+            argv += ["--pid", pid]
+        for name, value in options.items():
+            name = "--" + name
+            argv += [name] if value is True else [name, value]
+        self.process = subprocess.Popen([str(a) for a in argv],
+                                        stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "ready\n":
+            raise RuntimeError("the load client failed")
+
+    def result(self):
+        return json.loads(self.process.communicate()[0])
+
+
+# --- scenarios: each returns {column: value} for one server ----------------
+
+def fan_out(kafka, server, transport, rate, readers=2000, secs=5):
+    with server:
+        if getattr(server, "produces", False):
+            return Load("stream", server, transport, readers=readers,
+                        secs=secs).result()
+        with Producer(kafka, server.topic, rate, how="room"):
+            return Load("stream", server, transport, readers=readers,
+                        secs=secs).result()
+
+
+def rounds_of(kafka, options, rate, name):
+    """One room, all servers in turn."""
+    contenders = [(Raw, "ws"), (Raw, "sse"), (Flux, "ws"), (Flux, "sse")]
+    for peer in PEERS:
+        contenders += [(peer, t) for t in peer.transports]
+    if options.only:
+        contenders = [c for c in contenders
+                      if c[0].name.lower() in options.only]
+    rows = {}
+    for _ in range(options.rounds):
+        for kind, transport in contenders:
+            row = f"{kind.name} {transport}"
+            if kind.name in skipped:
+                continue
+            try:
+                server = kind(rate=rate) if kind is Raw else \
+                    kind(kafka.brokers, kafka.topic(), rate=rate)
+                result = fan_out(kafka, server, transport, rate,
+                                 secs=options.secs)
+            except Missing as e:
+                skipped[kind.name] = str(e).strip()
+                continue
+            except (RuntimeError, OSError, ValueError) as e:
+                say(f"  {row}: {e}")
+                continue
+            result["delivered"] = 100 * result["messages"] / max(
+                1, result["expected"])
+            rows.setdefault(row, []).append(result)
+            say(f"  {name} {row}: {result['cpu_us']:.2f} us, "
+                f"{result['delivered']:.1f} %, p50 {result['p50_ms']:.1f} "
+                f"p99 {result['p99_ms']:.1f} ms, gaps {result['gaps']}")
+    return rows
+
+
+def p1(kafka, options):
+    """2,000 readers of one room, 20 records/s of 256 B"""
+    return rounds_of(kafka, options, 20, "P1")
+
+
+def p2(kafka, options):
+    """2,000 readers of one room, 200 records/s of 256 B"""
+    return rounds_of(kafka, options, 200, "P2")
+
+
+def p3(kafka, options):
+    """memory of an idle reader, of 10,000"""
+    readers = 10000
+    rows = {}
+    topic = kafka.topic()
+    kafka.fill(topic, 100)
+    for kind, transport in [(Flux, "ws"), (Flux, "sse"), (Nchan, "ws"),
+                            (Nchan, "sse"), (WebSockets, "ws"),
+                            (SocketIO, "ws")]:
+        if kind.name in skipped or (
+                options.only and kind.name.lower() not in options.only):
+            continue
+        try:
+            with kind(kafka.brokers, topic) as server:
+                result = Load("stream", server, transport, readers=readers,
+                              warm=1, secs=.2, grace=0).result()
+        except Missing as e:
+            skipped[kind.name] = str(e).strip()
+            continue
+        rows[f"{kind.name} {transport}"] = [result]
+        say(f"  P3 {kind.name} {transport}: "
+            f"{result['kb_per_reader']:.2f} KB, opening "
+            f"{result['open_cpu_us']:.0f} us")
+    return rows
+
+
+def p4(kafka, options):
+    """2,000 readers come back at once, to a snapshot of 100 keys"""
+    rows = {}
+    topic = kafka.topic()
+    kafka.fill(topic, 100)
+    for _ in range(options.rounds):
+        for killed in (False, True):
+            for transport in ("ws", "sse"):
+                row = f"Flux {transport}" + (", workers killed" if killed
+                                             else "")
+                with Flux(kafka.brokers, topic) as server:
+                    load = Load("storm", server, transport, readers=2000,
+                                **({"wait": True} if killed else {}))
+                    if killed:
+                        for pid in server.pids():
+                            os.kill(pid, signal.SIGKILL)
+                    result = load.result()
+                rows.setdefault(row, []).append(result)
+                say(f"  P4 {row}: {result['all_ms']:.0f} ms, "
+                    f"{result['cpu_us']:.0f} us each")
+    return rows
+
+
+TICK = ('{"at":%d,"seq":%d,"symbol":"%s","price":"%.2f","bid":"%.2f",'
+        '"ask":"%.2f","volume_24h":"%.4f","change_24h":"%.3f",'
+        '"open_24h":"%.2f","high_24h":"%.2f","low_24h":"%.2f",'
+        '"source":"coinbase","received":%d}')
+
+
+def ticks(count):
+    """Records like those of a ticker, always the same."""
+    import random
+    r = random.Random(7)
+    symbols = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD"]
+    price = dict(zip(symbols, (61234.1, 3312.4, 151.2, .5312, .4121)))
+    for i in range(count):
+        s = symbols[r.randrange(5)]
+        price[s] *= 1 + r.gauss(0, .0004)
+        p = price[s]
+        yield s, TICK % (10 ** 18 + i, 10 ** 9 + i, s, p, p * .9999,
+                         p * 1.0001, 15234 + r.random(), r.gauss(0, 2),
+                         p * .98, p * 1.03, p * .97, 1700000000000 + i)
+
+
+def wire(port, headers, secs):
+    """Bytes of a stream's body, and those of it inflated."""
+    with sockets.create_connection(("127.0.0.1", port)) as s:
+        s.sendall(("GET /live HTTP/1.0\r\nHost: localhost\r\n"
+                   "Accept: text/event-stream\r\n" + headers +
+                   "\r\n").encode())
+        s.settimeout(.1)
+        got, end = b"", time.monotonic() + secs
+        while time.monotonic() < end:
+            try:
+                more = s.recv(1 << 16)
+            except TimeoutError:
+                continue
+            if not more:
+                break
+            got += more
+    head, _, body = got.partition(b"\r\n\r\n")
+    plain = body
+    if b"content-encoding: gzip" in head.lower():
+        plain = zlib.decompressobj(31).decompress(body)
+    return len(body), plain.count(b'"type":"update"')
+
+
+def p5(kafka, options):
+    """bytes on the wire per message, ticker records at 100/s"""
+    rows = {}
+    for name, headers in (("plain", ""),
+                          ("gzip", "Accept-Encoding: gzip\r\n")):
+        topic = kafka.topic()
+        server = Flux(kafka.brokers, topic, server="")
+        start_nginx = server.start_nginx
+        server.start_nginx = lambda m, h, s: start_nginx(
+            m, h, s.replace("flux_compress off;", "flux_compress on;"))
+        with server:
+            feeder = threading.Thread(
+                target=feed_lines, args=(kafka, topic, ticks(600), .01))
+            feeder.start()
+            size, messages = wire(server.port, headers, 7)
+            feeder.join()
+        rows[f"Flux sse {name}"] = [{"bytes": size / max(1, messages),
+                                     "messages": messages}]
+        say(f"  P5 {name}: {size / max(1, messages):.0f} B per message "
+            f"of {messages}")
+    return rows
+
+
+def feed_lines(kafka, topic, records, pause):
+    process = subprocess.Popen([TOOLS / "kafka", "lines", kafka.brokers,
+                                topic], stdin=subprocess.PIPE, text=True,
+                               stdout=subprocess.DEVNULL)
+    for key, value in records:
+        process.stdin.write(f"{key}\t{value}\n")
+        process.stdin.flush()
+        time.sleep(pause)
+    process.stdin.close()
+    process.wait()
+
+
+def cold(kafka, options, name, topic, count, **settings):
+    """From a start on nothing to all records read, against a bare loop."""
+    rows = {}
+    for _ in range(options.rounds):
+        bare = json.loads(tool(TOOLS / "kafka", "consume", kafka.brokers,
+                               topic, count))
+        rows.setdefault("bare consumer", []).append(
+            {"secs": bare["secs"], "rate": count / bare["secs"],
+             "cpu_s": bare["cpu_s"]})
+        server = Flux(kafka.brokers, topic, workers=1, connections=1000,
+                      **settings)
+        try:
+            began = time.monotonic()
+            server.start(ready=False)
+            launched = time.monotonic()
+            while not server.ready():
+                time.sleep(.01)
+            took = time.monotonic() - began
+            state = server.status()["feeds"]["room"]
+            cpu = sum(cpu_of(pid) for pid in server.pids())
+        finally:
+            server.stop()
+        rows.setdefault("Flux", []).append(
+            {"secs": took, "rate": count / took, "cpu_s": cpu,
+             "records": state["records"], "keys": state["keys"],
+             "evicted": state["evicted"]})
+        say(f"  {name}: Flux {took:.2f} s (nginx {launched - began:.2f}), "
+            f"bare {bare['secs']:.2f} s; CPU {cpu:.2f} and "
+            f"{bare['cpu_s']:.2f} s; {state['keys']} keys, "
+            f"{state['evicted']} evicted")
+    return rows
+
+
+def cpu_of(pid):
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def p6(kafka, options):
+    """ingest: 2,000,000 records of 256 B from Kafka into the log"""
+    count = options.ingest
+    topic = kafka.topic(4)
+    kafka.fill(topic, count, keys=1000)
+    rows = cold(kafka, options, "P6", topic, count)
+    return rows
+
+
+def p7(kafka, options):
+    """from the producer to a reader, 100 readers, 20 records/s"""
+    rows = {}
+    for _ in range(options.rounds):
+        for transport in ("ws", "sse"):
+            server = Flux(kafka.brokers, kafka.topic())
+            result = fan_out(kafka, server, transport, 20, readers=100,
+                             secs=options.secs)
+            rows.setdefault(f"Flux {transport}", []).append(result)
+            say(f"  P7 {transport}: p50 {result['p50_ms']:.2f} "
+                f"p99 {result['p99_ms']:.2f} ms")
+    return rows
+
+
+def p8(kafka, options):
+    """cost of a delivery as readers and rooms grow"""
+    rows = {}
+    for _ in range(options.rounds):
+        for readers, rate in ((100, 200), (500, 40), (2000, 20), (5000, 8),
+                              (15000, 3)):
+            server = Flux(kafka.brokers, kafka.topic())
+            result = fan_out(kafka, server, "ws", rate, readers=readers,
+                             secs=options.secs)
+            rows.setdefault(f"{readers} readers", []).append(result)
+            say(f"  P8 {readers} readers: {result['cpu_us']:.2f} us")
+        for rooms in (1, 100, 2000, 10000, 100000):
+            rows.setdefault(f"{rooms} rooms", []).append(
+                many_rooms(kafka, options, rooms))
+    return rows
+
+
+def many_rooms(kafka, options, rooms, readers=2000, deliveries=20000):
+    """2,000 readers spread over the rooms; as many deliveries a second."""
+    topic = kafka.topic()
+    kafka.fill(topic, rooms, keys=rooms)
+    here = min(rooms, readers)
+    server = Flux(kafka.brokers, topic, zone="256m", feed="room key;",
+                  stream="room/$arg_r")
+    server.path = "/live?r=k%d"
+    with server:
+        # records go to all rooms alike, also to those nobody reads
+        rate = min(deliveries * here / readers * rooms / here, 40000)
+        with Producer(kafka, topic, rate, keys=rooms, how="each"):
+            result = Load("stream", server, "ws", readers=readers,
+                          rooms=here, secs=options.secs).result()
+    result["rate"] = rate
+    say(f"  P8 {rooms} rooms: {result['cpu_us']:.2f} us "
+        f"(+ {rate:.0f} records/s), gaps {result['gaps']}")
+    return result
+
+
+def p9(kafka, options):
+    """cold start on a compacted topic of many keys"""
+    count = options.keys
+    topic = kafka.topic(4, cleanup_policy="compact")
+    kafka.fill(topic, count, keys=count)
+    return cold(kafka, options, "P9", topic, count, zone="1g")
+
+
+SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9)}
+
+
+# --- results ----------------------------------------------------------------
+
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
+
+
+def median(runs, column):
+    return statistics.median(r[column] for r in runs)
+
+
+def machine():
+    model = next((line.split(":", 1)[1].strip()
+                  for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    nginx = subprocess.run([NGINX, "-v"], capture_output=True,
+                           text=True).stderr.strip().split("/")[-1] \
+        if NGINX else "none"
+    return {"date": datetime.date.today().isoformat(),
+            "cpu": model, "cores": os.cpu_count(),
+            "kernel": platform.release(), "nginx": nginx,
+            "load": os.getloadavg()[0]}
+
+
+def spread(runs, column, digits=2):
+    values = [r[column] for r in runs]
+    text = f"{statistics.median(values):.{digits}f}"
+    if len(values) > 1:
+        text += f" ({min(values):.{digits}f}-{max(values):.{digits}f})"
+    return text
+
+
+def print_table(title, head, lines):
+    print(f"\n{title}\n")
+    print("| " + " | ".join(head) + " |")
+    print("|---" * len(head) + "|")
+    for line in lines:
+        print("| " + " | ".join(line) + " |")
+
+
+def table_fan_out(title, rows):
+    floor = {t: median(rows[f"raw {t}"], "cpu_us")
+             for t in ("ws", "sse") if f"raw {t}" in rows}
+    lines = []
+    for name, runs in rows.items():
+        base = floor.get(name.split()[-1], 0)
+        cpu = median(runs, "cpu_us")
+        lines.append([
+            name, spread(runs, "cpu_us"),
+            f"{cpu / base:.2f}" if base else "-",
+            spread(runs, "delivered", 1),
+            spread(runs, "p50_ms", 1), spread(runs, "p99_ms", 1),
+            f"{max(r['gaps'] for r in runs)}"])
+    print_table(title, ["server", "CPU us per message", "of raw",
+                        "delivered %", "p50 ms", "p99 ms", "gaps"], lines)
+
+
+def table_plain(title, rows, columns):
+    lines = [[name, *(spread(runs, c, d) for c, _, d in columns
+                      if c in runs[0])]
+             for name, runs in rows.items()]
+    print_table(title, ["", *(label for _, label, _ in columns)], lines)
+
+
+COLUMNS = {
+    "p3": [("kb_per_reader", "KB per reader", 2),
+           ("open_cpu_us", "CPU us to open", 0)],
+    "p4": [("all_ms", "first data for all, ms", 0),
+           ("cpu_us", "CPU us each", 0)],
+    "p5": [("bytes", "bytes per message", 0)],
+    "p6": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
+    "p7": [("p50_ms", "p50 ms", 2), ("p99_ms", "p99 ms", 2)],
+    "p8": [("cpu_us", "CPU us per message", 2), ("p50_ms", "p50 ms", 1),
+           ("p99_ms", "p99 ms", 1), ("gaps", "gaps", 0)],
+    "p9": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
+}
+
+
+def print_tables(results):
+    about = results["machine"]
+    print(f"{about['date']}, {about['cores']} cores of {about['cpu']}, "
+          f"Linux {about['kernel']}, nginx {about['nginx']}")
+    for name, found in results["scenarios"].items():
+        title = f"{name.upper()}: {SCENARIOS[name].__doc__}"
+        if name in ("p1", "p2"):
+            table_fan_out(title, found)
+        else:
+            table_plain(title, found, COLUMNS[name])
+    for name, why in results["skipped"].items():
+        print(f"\nWithout {name}: {why}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenario", nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--secs", type=float, default=5)
+    parser.add_argument("--only", action="append",
+                        help="a server's name, in lower case")
+    parser.add_argument("--ingest", type=int, default=2000000,
+                        help="records of P6")
+    parser.add_argument("--keys", type=int, default=200000,
+                        help="keys of P9")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+
+    results = {"machine": machine(), "scenarios": {}, "skipped": {}}
+    if RESULTS.exists() and (options.table or options.scenario):
+        results = {**json.loads(RESULTS.read_text())}
+    if not options.table:
+        results["machine"] = machine()
+        with Kafka() as kafka:
+            for name in options.scenario or SCENARIOS:
+                say(f"{name.upper()}: {SCENARIOS[name].__doc__}")
+                results["scenarios"][name] = SCENARIOS[name](kafka, options)
+        results["scenarios"] = dict(sorted(results["scenarios"].items()))
+        results["skipped"] = skipped
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print_tables(results)
+
+
+if __name__ == "__main__":
+    main()

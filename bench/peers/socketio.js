@@ -1,0 +1,33 @@
+// A fan-out as it is often written: Socket.IO and kafkajs.
+// node socketio.js BROKERS TOPIC PORT
+
+const { Kafka, logLevel } = require("kafkajs");
+const { Server } = require("socket.io");
+
+const [brokers, topic, port] = process.argv.slice(2);
+const io = new Server(Number(port), {
+  transports: ["websocket"],
+  perMessageDeflate: false,
+});
+let last;
+
+io.on("connection", (socket) => {
+  socket.join("room");
+  if (last) socket.emit("record", last);
+});
+
+async function main() {
+  const kafka = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING });
+  const consumer = kafka.consumer({ groupId: "socketio-" + process.pid });
+  await consumer.connect();
+  await consumer.subscribe({ topic });
+  consumer.on(consumer.events.GROUP_JOIN, () => console.log("ready"));
+  await consumer.run({
+    eachMessage: async ({ message }) => {
+      last = JSON.parse(message.value.toString());
+      io.to("room").emit("record", last);
+    },
+  });
+}
+
+main();
