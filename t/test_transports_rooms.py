@@ -246,7 +246,7 @@ def test_subscribe_errors(rooms):
     error({"op": "unsubscribe", "rooms": ["no"]}, "unsubscribe", "unknown",
           "no")
     error({"op": "dance"}, "dance", "bad_request")
-    error({"op": "publish", "data": 1, "id": 1}, "publish", "bad_request")
+    error({"op": "publish", "data": 1, "id": 1}, "publish", "forbidden")
     error({"op": 5}, None, "bad_request")
     error({}, None, "bad_request")
     error([], None, "bad_request")
