@@ -7,7 +7,7 @@
  *
  * It reconnects by itself and goes on at its cursor: nothing is missed,
  * nothing comes twice. Where that cannot be, "reset" and "snapshot" tell.
- * A hidden tab without WebSocket rests: connections are few.
+ * A hidden tab rests unless it has a WebSocket.
  *
  * @typedef {{ key: string, ts: number, data: any }} Item
  * @typedef {"websocket" | "sse" | "poll"} Transport
@@ -50,7 +50,7 @@ class Emitter {
         for (const handler of this.#handlers[type] ?? []) {
             try {
                 handler(event);
-            } catch (error) {       // the handler's, not ours
+            } catch (error) {
                 queueMicrotask(() => { throw error; });
             }
         }
@@ -113,14 +113,14 @@ export class Room extends Emitter {
 
 async function get(link, type, wait) {
     const answer = await fetch(link.url(wait), {
-        signal: link.signal, headers: { Accept: type }, cache: "no-store" });
+        signal: link.signal, headers: { Accept: type } });
     if (!answer.ok || !answer.headers.get("content-type")?.startsWith(type)) {
         throw answer;
     }
     return answer;
 }
 
-/* Each calls link.frame() for what comes, link.lost() once, or throws. */
+/* Each calls link.frame() for what comes, and link.lost() or throws. */
 const TRANSPORTS = {
     websocket(link) {
         const socket = new link.WebSocket(link.url().replace(/^http/, "ws"),
@@ -248,9 +248,12 @@ export class Connection extends Emitter {
     }
 
     #tell(op, rooms) {
-        if (rooms[0] && this.#link?.send) {
+        if (!rooms[0]) {
+            return;
+        }
+        if (this.#link?.send) {
             this.#link.send({ op, rooms });
-        } else if (rooms[0] && this.#link) {
+        } else if (this.#link) {
             this.#later(0);
         }
     }
@@ -318,7 +321,7 @@ export class Connection extends Emitter {
         this.#heard(link);
         try {
             JSON.parse(text).forEach((message) => this.#take(link, message));
-        } catch {                       // not a frame
+        } catch {
             link.lost();
         }
         this.emit("frame");
@@ -357,8 +360,8 @@ export class Connection extends Emitter {
 
         this.#leave();
         this.latency = null;
-        this.#failures = worked && Date.now() - link.begun > STEADY
-            ? 0 : this.#failures + 1;
+        this.#failures = worked
+            ? Number(Date.now() - link.begun < STEADY) : this.#failures + 1;
 
         if (status) {
             this.emit("error", { status });
@@ -406,6 +409,4 @@ export class Connection extends Emitter {
 }
 
 /** @param {string} url @param {Options} [options] */
-export function connect(url, options = {}) {
-    return new Connection(url, options);
-}
+export const connect = (url, options = {}) => new Connection(url, options);

@@ -20,6 +20,8 @@
 static ngx_int_t ngx_http_flux_hub_start(void);
 static void ngx_http_flux_hub_second(ngx_event_t *ev);
 static void ngx_http_flux_hub_turn(ngx_event_t *ev);
+static void ngx_http_flux_hub_work(void);
+static void ngx_http_flux_hub_counted(void);
 static void ngx_http_flux_hub_retry(ngx_event_t *ev);
 static void ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position);
@@ -586,6 +588,19 @@ ngx_http_flux_hub_post(void)
 static void
 ngx_http_flux_hub_turn(ngx_event_t *ev)
 {
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    hub->counting = 1;
+    ngx_http_flux_hub_work();
+    hub->counting = 0;
+
+    ngx_http_flux_hub_counted();
+}
+
+
+static void
+ngx_http_flux_hub_work(void)
+{
     ngx_int_t                 rc;
     ngx_uint_t                budget = NGX_HTTP_FLUX_TURN_SENDS;
     ngx_queue_t              *q;
@@ -624,6 +639,47 @@ ngx_http_flux_hub_turn(ngx_event_t *ev)
 
     if (hub->behind) {
         ngx_http_flux_hub_post();
+    }
+}
+
+
+void
+ngx_http_flux_hub_count(ngx_uint_t transport, ngx_uint_t frames,
+    uint64_t messages, uint64_t bytes)
+{
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_sent_t  *sent = &hub->sent[transport];
+
+    sent->frames += frames;
+    sent->messages += messages;
+    sent->bytes += bytes;
+
+    if (!hub->counting) {
+        ngx_http_flux_hub_counted();
+    }
+}
+
+
+static void
+ngx_http_flux_hub_counted(void)
+{
+    ngx_uint_t               i;
+    ngx_http_flux_hub_t     *hub = &ngx_http_flux_hub;
+    ngx_http_flux_sent_t    *sent;
+    ngx_http_flux_shared_t  *shared = hub->zone->shared;
+
+    for (i = 0; i < NGX_HTTP_FLUX_TRANSPORTS; i++) {
+        sent = &hub->sent[i];
+
+        if (sent->bytes == 0 && sent->frames == 0) {
+            continue;
+        }
+
+        (void) ngx_atomic_fetch_add(&shared->frames[i], sent->frames);
+        (void) ngx_atomic_fetch_add(&shared->messages[i], sent->messages);
+        (void) ngx_atomic_fetch_add(&shared->bytes[i], sent->bytes);
+
+        ngx_memzero(sent, sizeof(ngx_http_flux_sent_t));
     }
 }
 

@@ -3,7 +3,7 @@
  * opened, not before; without it the row has a larger sparkline.
  */
 
-import { element } from "./dom.js";
+import { attribute, element } from "./dom.js";
 import { axis, exact } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 
@@ -29,12 +29,13 @@ function colours() {
 }
 
 /**
+ * @param {HTMLElement} node  the place for it
  * @param {string} name  for who does not see it
  * @param {() => [number, number][]} history
  */
-export function chart(name, history) {
-    const node = element("div.chart", { role: "img",
-        "aria-label": `Chart of the last minutes of ${name}` });
+export function chart(node, name, history) {
+    attribute(node, "role", "img");
+    attribute(node, "aria-label", `Chart of the last minutes of ${name}`);
     let plot = null, spark = null, closed = false, observer = null;
 
     const data = () => {
@@ -74,7 +75,6 @@ export function chart(name, history) {
     });
 
     return {
-        node,
         draw() {
             plot?.setData(data());
             if (spark) {

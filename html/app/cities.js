@@ -1,4 +1,9 @@
-/** Names of cities, and the room's name (the slug) of each. */
+/** Names of cities, and the room (its name is the slug) of each. */
+
+import { browser } from "./memory.js";
+
+export const room = (slug) => `weather/${slug}`;
+export const remembered = () => browser.get("cities", [guessCity()]);
 
 /** As flux-weather makes it: "New York" is new-york. */
 export function slugOf(name) {
@@ -9,7 +14,7 @@ export function slugOf(name) {
 }
 
 /** The reader's own city, as far as their time zone tells it. */
-export function guessCity() {
+function guessCity() {
     const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
     const [area, ...rest] = (timeZone ?? "").split("/");
     const name = rest.length && area !== "Etc"

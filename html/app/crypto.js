@@ -1,13 +1,14 @@
 /** The crypto card: live prices with a sparkline, the day's top movers. */
 
 import { attribute, element, text } from "./dom.js";
-import { chart } from "./chart.js";
 import { facts, showChange } from "./figures.js";
 import { exact, price, short } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { flash, Table } from "./table.js";
 
 const MOVERS = 4;
+const SPARK = 1000;             // ms between two drawings of a sparkline
+const RANK = 1000;              // and of the top movers
 
 /** @param {import("./main.js").Page} page */
 export function mountCrypto({ live, store, frames, fresh }) {
@@ -19,7 +20,8 @@ export function mountCrypto({ live, store, frames, fresh }) {
 
     function make(key) {
         const parts = { spark: sparkline(), price: element("span"),
-                        change: element("td.number.change"), last: null };
+                        change: element("td.number.change"), last: null,
+                        drawn: -SPARK };
         const data = feed.items.get(key).data;
         return {
             parts,
@@ -43,7 +45,10 @@ export function mountCrypto({ live, store, frames, fresh }) {
             flash(parts.price, now < before ? "down" : "up");
         }
         showChange(parts.change, item.data.change);
-        drawSpark(parts.spark, feed.history.get(key));
+        if (performance.now() - parts.drawn >= SPARK) {
+            drawSpark(parts.spark, feed.history.get(key));
+            parts.drawn = performance.now();
+        }
         parts.last = item;
     }
 
@@ -54,15 +59,24 @@ export function mountCrypto({ live, store, frames, fresh }) {
                 return [price(data.open), price(data.high), price(data.low),
                         short(data.volume), exact(Date.parse(data.time) || ts)];
             });
-        const picture = chart(feed.items.get(key).data.name ?? key,
-                              () => feed.history.get(key) ?? []);
+        const frame = element("div.chart");
+        const name = feed.items.get(key).data.name ?? key;
+        let picture = null, closed = false;
+
+        import("./chart.js").then(({ chart }) => {
+            picture = closed ? null : chart(frame, name,
+                () => feed.history.get(key) ?? []);
+        });
         return {
-            node: element("div", {}, picture.node, figures.node),
+            node: element("div", {}, frame, figures.node),
             draw() {
                 figures.draw();
-                picture.draw();
+                picture?.draw();
             },
-            close: picture.close,
+            close() {
+                closed = true;
+                picture?.close();
+            },
         };
     }
 
@@ -81,7 +95,12 @@ export function mountCrypto({ live, store, frames, fresh }) {
         table.arrange(order);
     }
 
+    let ranked = -RANK;
     function drawMovers() {
+        if (performance.now() - ranked < RANK) {
+            return;
+        }
+        ranked = performance.now();
         const top = [...feed.items.values()]
             .filter(({ data }) => Number.isFinite(Number(data.change)))
             .sort((a, b) => Math.abs(b.data.change) - Math.abs(a.data.change))

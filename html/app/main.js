@@ -13,23 +13,21 @@
  */
 
 import { connect } from "../flux.js";
+import { remembered, room } from "./cities.js";
 import { now, setClock } from "./clock.js";
 import { mountConnection } from "./connection.js";
 import { mountCrypto } from "./crypto.js";
 import { attribute, text } from "./dom.js";
 import { Frames } from "./frames.js";
 import { freshness, show } from "./freshness.js";
-import { mountNews } from "./news.js";
 import { Store } from "./store.js";
-import { mountStocks } from "./stocks.js";
-import { mountSystem } from "./system.js";
 import { mountTheme } from "./theme.js";
-import { mountWeather, rememberedRooms } from "./weather.js";
 
 const store = new Store({ crypto: (data) => data.price });
 const frames = new Frames();
 const live = connect("/live", { cursor: store.cursor,
-                               rooms: rememberedRooms() });
+                               rooms: remembered().map(
+                                   ({ slug }) => room(slug)) });
 let badges = [];
 
 /* A card's freshness changes with time, not only with records. */
@@ -78,12 +76,13 @@ const page = {
 mountTheme();
 mountConnection(live);
 mountCrypto(page);
-mountWeather(page);
-mountStocks(page);
-mountNews(page);
-mountSystem(page);
 mountPause();
 look();
+// the first price does not wait for the rest
+import("./stocks.js").then(({ mountStocks }) => mountStocks(page));
+import("./weather.js").then(({ mountWeather }) => mountWeather(page));
+import("./news.js").then(({ mountNews }) => mountNews(page));
+import("./system.js").then(({ mountSystem }) => mountSystem(page));
 setInterval(look, 1000);
 live.on("state", look);
 live.on("frame", () => frames.draw("look", look));

@@ -3,20 +3,13 @@
 import { attribute, element, text } from "./dom.js";
 import { price, whole } from "./format.js";
 import { browser } from "./memory.js";
-import { guessCity, slugOf } from "./cities.js";
+import { remembered, room, slugOf } from "./cities.js";
 import { mountSearch } from "./search.js";
 import { sky } from "./sky.js";
 
 const MOST = 12;
 const HOURS = 6;
 const FAHRENHEIT = new Set(["US", "BS", "BZ", "KY", "LR", "PW", "FM", "MH"]);
-
-const room = (slug) => `weather/${slug}`;
-const remembered = () => browser.get("cities", [guessCity()]);
-
-/** What to subscribe to from the start. */
-export const rememberedRooms = () =>
-    remembered().map(({ slug }) => room(slug));
 
 /** @param {import("./main.js").Page} page */
 export function mountWeather({ live, store, frames, fresh, stale }) {
