@@ -157,6 +157,8 @@ typedef struct {
     ngx_event_t                second;      /* rooms may have become stale */
     ngx_uint_t                 version;     /* grows as states change */
     ngx_queue_t                readers;     /* all of this worker */
+    ngx_uint_t                 laps;        /* by the writer, not yet logged */
+    ngx_msec_t                 lapped;      /* when they last were */
     ngx_http_flux_sent_t       sent[NGX_HTTP_FLUX_TRANSPORTS];
     u_char                    *scratch;     /* the last cursor made */
     size_t                     scratch_size;
