@@ -598,12 +598,13 @@ def test_fifty_updates_a_second_on_a_hundred_rows_cost_little(demo, page):
             .map((entry) => entry.duration))).observe({ type: 'longtask' });
     }""")
     session = page.context.new_cdp_session(page)
-    session.send("Performance.enable")
+    # the main thread's own time: the cores have other users
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def busy():
         metrics = {m["name"]: m["value"] for m in session.send(
             "Performance.getMetrics")["metrics"]}
-        return metrics["Timestamp"], metrics["TaskDuration"], \
+        return time.monotonic(), metrics["TaskDuration"], \
             metrics["ScriptDuration"]
 
     begun, used, scripts = busy()
@@ -619,4 +620,4 @@ def test_fifty_updates_a_second_on_a_hundred_rows_cost_little(demo, page):
     long = page.evaluate("long")
     print(f"{share:.1%} of a core, scripts {script:.1%}, long tasks {long}")
     assert share < 0.10
-    assert len(long) <= 1       # other programs have the cores as well
+    assert sum(one > 100 for one in long) == 0  # wall time, not the thread's
