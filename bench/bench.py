@@ -395,7 +395,7 @@ def p9(kafka, options):
     count = options.keys
     topic = kafka.topic(4, cleanup_policy="compact")
     kafka.fill(topic, count, keys=count)
-    return cold(kafka, options, "P9", topic, count, zone="1g")
+    return cold(kafka, options, "P9", topic, count, zone="1024m")
 
 
 SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9)}

@@ -120,6 +120,15 @@ typedef struct {
 } ngx_http_flux_positions_t;
 
 
+/* What was sent and is not in the zone's counters yet. */
+
+typedef struct {
+    uint64_t                   frames;
+    uint64_t                   messages;
+    uint64_t                   bytes;
+} ngx_http_flux_sent_t;
+
+
 typedef struct {
     ngx_http_flux_main_conf_t *fmcf;
     ngx_http_flux_zone_t      *zone;
@@ -146,6 +155,7 @@ typedef struct {
     ngx_event_t                second;      /* rooms may have become stale */
     ngx_uint_t                 version;     /* grows as states change */
     ngx_queue_t                readers;     /* all of this worker */
+    ngx_http_flux_sent_t       sent[NGX_HTTP_FLUX_TRANSPORTS];
     u_char                    *scratch;     /* the last cursor made */
     size_t                     scratch_size;
 
@@ -155,6 +165,7 @@ typedef struct {
     unsigned                   state_soon:1;   /* a state may have changed */
     unsigned                   telling:1;      /* states to readers */
     unsigned                   draining:1;     /* the worker is to end */
+    unsigned                   counting:1;     /* `sent` is added at the end */
 } ngx_http_flux_hub_t;
 
 
@@ -174,6 +185,13 @@ void ngx_http_flux_hub_scan(void);
 /* The zone's lock, unless this worker has it: the result goes to unlock. */
 ngx_uint_t ngx_http_flux_hub_lock(void);
 void ngx_http_flux_hub_unlock(ngx_uint_t locked);
+
+/*
+ * Counts for the statistics.  In a turn of the hub they gather: the workers
+ * would take the counters from each other with every reader.
+ */
+void ngx_http_flux_hub_count(ngx_uint_t transport, ngx_uint_t frames,
+    uint64_t messages, uint64_t bytes);
 
 /* Has the turn go on soon. */
 void ngx_http_flux_hub_post(void);

@@ -249,9 +249,7 @@ ngx_http_flux_reader_cleanup(void *data)
 void
 ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes)
 {
-    (void) ngx_atomic_fetch_add(
-               &ngx_http_flux_hub.zone->shared->bytes[reader->transport->index],
-               bytes);
+    ngx_http_flux_hub_count(reader->transport->index, 0, 0, bytes);
 }
 
 
@@ -383,7 +381,6 @@ ngx_http_flux_reader_push_frame(ngx_http_flux_reader_t *reader)
     ngx_int_t                   rc;
     ngx_str_t                   cursor;
     ngx_http_flux_frame_t      *frame = reader->out;
-    ngx_http_flux_shared_t     *shared = ngx_http_flux_hub.zone->shared;
     ngx_http_flux_loc_conf_t   *flcf;
     ngx_http_flux_transport_t  *transport = reader->transport;
 
@@ -407,9 +404,7 @@ ngx_http_flux_reader_push_frame(ngx_http_flux_reader_t *reader)
     reader->started = 0;
     reader->messages += frame->messages;
 
-    (void) ngx_atomic_fetch_add(&shared->frames[transport->index], 1);
-    (void) ngx_atomic_fetch_add(&shared->messages[transport->index],
-                                frame->messages);
+    ngx_http_flux_hub_count(transport->index, 1, frame->messages, 0);
 
     if (rc == NGX_OK && !reader->front && reader->behind == NULL) {
 

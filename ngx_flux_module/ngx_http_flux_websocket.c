@@ -20,6 +20,7 @@ static void ngx_http_flux_ws_end(ngx_http_flux_reader_t *reader,
     ngx_http_flux_end_t why, ngx_msec_t retry);
 static void ngx_http_flux_ws_cleanup(ngx_http_flux_reader_t *reader);
 static void ngx_http_flux_ws_read(ngx_http_request_t *r);
+static void ngx_http_flux_ws_receive(ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader,
     const u_char *p, size_t len);
 static ngx_int_t ngx_http_flux_ws_event(ngx_http_flux_reader_t *reader,
@@ -341,19 +342,40 @@ ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader, ngx_uint_t code)
 static void
 ngx_http_flux_ws_read(ngx_http_request_t *r)
 {
-    ssize_t                  n;
-    size_t                   total;
-    ngx_buf_t               *b = r->header_in;
-    ngx_connection_t        *c = r->connection;
     ngx_http_flux_reader_t  *reader;
-
-    static u_char            chunk[16 * 1024];
 
     reader = ngx_http_get_module_ctx(r, ngx_http_flux_module);
 
     if (reader->closing) {
         return;
     }
+
+    /* whatever a message leads to, the reader stays until here */
+
+    r->main->count++;
+    reader->served = 0;
+
+    ngx_http_flux_ws_receive(reader);
+
+    if (reader->closing) {
+        ngx_http_finalize_request(r, NGX_DONE);
+        return;
+    }
+
+    reader->served = 1;
+    r->main->count--;
+}
+
+
+static void
+ngx_http_flux_ws_receive(ngx_http_flux_reader_t *reader)
+{
+    ssize_t              n;
+    size_t               total;
+    ngx_buf_t           *b = reader->request->header_in;
+    ngx_connection_t    *c = reader->request->connection;
+
+    static u_char        chunk[16 * 1024];
 
     if (b != NULL && b->pos < b->last) {
         n = b->last - b->pos;
@@ -466,8 +488,8 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
 
         rc = ngx_http_flux_ws_event(reader, event);
 
-        if (rc != NGX_OK) {
-            return rc;
+        if (rc != NGX_OK || reader->closing) {
+            return NGX_DONE;
         }
     }
 

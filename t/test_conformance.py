@@ -14,12 +14,10 @@ from harness.process import BUILD
 ROOT = Path(__file__).resolve().parent.parent
 KOSOKU = Path(sys.executable).with_name("kosoku")
 
-# 9.*: messages of megabytes; 12.*, 13.*: a thousand messages for each case
+# 9.*: messages of megabytes; 12.* and 13.*, compression, fail in the tool
+# itself: test_transports_compress.py has those
 QUICK = ["-x", "9.*", "-x", "12.*", "-x", "13.*"]
 BULK = ["-i", "9.*"]
-COMPRESSED = [f"-i=12.{i}.{k}" for i in (1, 3, 5) for k in (1, 5, 9)] \
-    + [f"-i=13.{i}.{k}" for i in range(1, 8) for k in (1, 7)]
-
 
 @pytest.fixture(scope="session")
 def echo_module():
@@ -31,8 +29,8 @@ def echo_module():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cases", [QUICK, BULK, COMPRESSED],
-                         ids=["quick", "bulk", "compressed"])
+@pytest.mark.parametrize("cases", [QUICK, BULK],
+                         ids=["quick", "bulk"])
 def test_autobahn(kafka, nginx, module, echo_module, tmp_path, cases):
     topic = kafka.create_topic()
     n = nginx(kafka=kafka, module=False,
