@@ -449,8 +449,9 @@ def test_no_width_clips_a_name_or_scrolls_sideways(demo, page):
             assert name.bounding_box()["width"] > 60, width
             assert name.evaluate("n => n.scrollWidth <= n.clientWidth + 1")
         clipped = page.evaluate(
-            "[...document.querySelectorAll('.card')].filter((c) => "
-            "c.scrollWidth > c.clientWidth + 1).map((c) => c.className)")
+            "[...document.querySelectorAll('.card, .number, .headline, p')]"
+            ".filter((c) => c.scrollWidth > c.clientWidth + 1)"
+            ".map((c) => c.outerHTML)")
         assert clipped == [], width
         picture(page, f"width-{width}")
 
