@@ -1,3 +1,4 @@
+#include "ngx_http_flux_cache.h"
 #include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_hub.h"
@@ -75,6 +76,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       ngx_conf_set_str_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_flux_main_conf_t, node),
+      NULL },
+
+    { ngx_string("flux_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_flux_cache,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("flux_drain"),

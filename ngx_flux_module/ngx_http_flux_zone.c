@@ -1,3 +1,4 @@
+#include "ngx_http_flux_cache.h"
 #include "ngx_http_flux_demand.h"
 #include "ngx_http_flux_kafka.h"
 
@@ -449,6 +450,7 @@ ngx_http_flux_zone_take_lease(ngx_http_flux_main_conf_t *fmcf)
     ngx_http_flux_zone_wake(zone);
 
     ngx_http_flux_demand_start((ngx_cycle_t *) ngx_cycle, fmcf);
+    ngx_http_flux_cache_start((ngx_cycle_t *) ngx_cycle, fmcf);
 
     return ngx_http_flux_kafka_start((ngx_cycle_t *) ngx_cycle, fmcf);
 }
@@ -459,6 +461,7 @@ ngx_http_flux_zone_give_lease(ngx_http_flux_zone_t *zone)
 {
     zone->writing = 0;
 
+    ngx_http_flux_cache_stop();
     ngx_http_flux_demand_stop();
     ngx_http_flux_kafka_stop();
 
