@@ -276,7 +276,7 @@ def test_a_change_of_city_moves_the_demand(demo, page):
     wait_connected(page)
 
     def demanded():
-        return {record.key.split("/", 1)[1]: record.value for record
+        return {record.key.decode().split("/", 1)[1]: record.value for record
                 in one.kafka.records(one.topics + "demand.weather")}
 
     page.get_by_role("combobox", name="Add a city").fill("Oslo")
