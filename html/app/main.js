@@ -20,6 +20,7 @@ import { mountCrypto } from "./crypto.js";
 import { attribute, text } from "./dom.js";
 import { Frames } from "./frames.js";
 import { freshness, show } from "./freshness.js";
+import { tab } from "./memory.js";
 import { Store } from "./store.js";
 import { mountTheme } from "./theme.js";
 
@@ -65,6 +66,15 @@ function mountPause() {
     });
 }
 
+/* The browser's own way comes before the cards have their height. */
+function keepPlace() {
+    const [{ type }] = performance.getEntriesByType("navigation");
+    if (type !== "navigate") {
+        scrollTo(0, tab.get("place", 0));
+    }
+    addEventListener("pagehide", () => tab.set("place", Math.round(scrollY)));
+}
+
 const page = {
     live, store, frames,
     fresh: (badge, card) => badges.push({ badge, ...card }),
@@ -79,10 +89,12 @@ mountCrypto(page);
 mountPause();
 look();
 // the first price does not wait for the rest
-import("./stocks.js").then(({ mountStocks }) => mountStocks(page));
-import("./weather.js").then(({ mountWeather }) => mountWeather(page));
-import("./news.js").then(({ mountNews }) => mountNews(page));
-import("./system.js").then(({ mountSystem }) => mountSystem(page));
+Promise.all([
+    import("./stocks.js").then(({ mountStocks }) => mountStocks(page)),
+    import("./weather.js").then(({ mountWeather }) => mountWeather(page)),
+    import("./news.js").then(({ mountNews }) => mountNews(page)),
+    import("./system.js").then(({ mountSystem }) => mountSystem(page)),
+]).then(() => frames.draw("place", keepPlace));
 setInterval(look, 1000);
 live.on("state", look);
 live.on("frame", () => frames.draw("look", look));

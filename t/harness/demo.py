@@ -93,6 +93,6 @@ def _shipped(topics):
     text = re.sub(r"(topic|demand)( +)flux\.", rf"\g<1>\g<2>{topics}", text)
     feeds = re.findall(r"^    flux_feed .*?^    \}", text, re.M | re.S)
     server = re.search(r"^    server \{\n(.*?)^    \}", text, re.M | re.S)[1]
-    server = re.sub(r"^ +(listen|root) .*\n", "", server, flags=re.M)
+    server = re.sub(r"^ {8}(listen|root) .*\n", "", server, flags=re.M)
     gzip = re.findall(r"^    gzip.*?;", text, re.M)
     return "\n".join(gzip + feeds), server
