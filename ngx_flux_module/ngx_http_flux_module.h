@@ -102,6 +102,9 @@ typedef struct {
     size_t                    max_message;
     ngx_uint_t                status;       /* one of STATUS_*, or 0 */
     void                     *publish;
+#if (FLUX_TEST_ECHO)
+    ngx_flag_t                echo;
+#endif
 } ngx_http_flux_loc_conf_t;
 
 
