@@ -331,7 +331,9 @@ ngx_http_flux_demand_tick(ngx_event_t *ev)
     ngx_http_flux_demand_t        *demand = &ngx_http_flux_demand;
     ngx_http_flux_demand_table_t  *table;
 
-    if (ngx_http_flux_demand_superseded() || !demand->zone->writing) {
+    if (demand->zone->shared->generation != demand->zone->generation
+        || !demand->zone->writing)
+    {
         ngx_http_flux_demand_stop();
         return;
     }

@@ -337,6 +337,12 @@ ngx_http_flux_hub_place(flux_entry_t *entry)
     }
 
     if (hub->place_of[entry->partition] == FLUX_NONE) {
+
+        if (hub->zone->log.partitions[entry->partition].start < 0) {
+            /* from the cache: it is in no cursor */
+            return;
+        }
+
         (void) ngx_http_flux_positions_update(feed,
                                               NGX_HTTP_FLUX_POSITIONS_NEW, 0);
     }

@@ -60,6 +60,15 @@ def test_a_topic_that_no_feed_reads_takes_anything(kafka, nginx, module):
         == [(None, b""), (None, b"\xff\x00 not json")]
 
 
+def test_publishing_needs_no_zone(kafka, nginx, module):
+    topic = kafka.create_topic()
+    n = nginx(status=False,
+              http_conf=f"flux_kafka main {{ brokers {kafka.brokers}; }}",
+              server_conf=f"location /p {{ flux_publish main {topic}; }}")
+    assert n.post("/p?key=k", "1").status == 200
+    assert kafka.records(topic)[0].key == b"k"
+
+
 @pytest.mark.parametrize("value", ["", "not json", "{\"a\":", "\xff", "1 2"])
 def test_what_the_feed_would_skip_is_refused(kafka, nginx, module, value):
     topic = kafka.create_topic()
