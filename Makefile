@@ -57,6 +57,7 @@ producers: deps
 fuzz:
 	@tools/packages build fuzz
 	@$(MAKE) --no-print-directory -C t/fuzz BUILD="$(ROOT)/build"
+	@$(MAKE) --no-print-directory -C producers BUILD="$(ROOT)/build" fuzz
 
 bench: module
 	@tools/packages kafka bench

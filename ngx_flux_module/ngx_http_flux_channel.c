@@ -283,6 +283,9 @@ ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel)
         ngx_http_flux_frame_release(channel->rest);
     }
 
+    flux_deflate_destroy(channel->streams[0].deflate);
+    flux_deflate_destroy(channel->streams[1].deflate);
+
     ngx_free(channel->cursor.data);
     ngx_destroy_pool(channel->pool);
 }

@@ -28,6 +28,7 @@ static void ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_place(flux_entry_t *entry);
 static void ngx_http_flux_hub_status(flux_entry_t *entry);
 static void ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed);
+static void ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed);
 static void ngx_http_flux_hub_lost(void);
 static void ngx_http_flux_hub_map_feeds(void);
 static void ngx_http_flux_hub_serve_waiting(void);
@@ -322,6 +323,7 @@ ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position)
 static void
 ngx_http_flux_hub_place(flux_entry_t *entry)
 {
+    int64_t                whole;
     ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
     flux_cursor_place_t   *place;
     ngx_http_flux_feed_t  *feed = hub->by_slot[entry->feed];
@@ -342,6 +344,13 @@ ngx_http_flux_hub_place(flux_entry_t *entry)
 
     place = &hub->positions[feed->index].places[
                                             hub->place_of[entry->partition]];
+    whole = hub->zone->log.partitions[entry->partition].whole;
+
+    if (place->offset < whole && entry->offset >= whole) {
+        /* retention was faster than this node: its readers are to be told */
+        ngx_http_flux_hub_fall_back(feed);
+    }
+
     place->offset = entry->offset + 1;
     place->check = entry->check;
 }
@@ -406,22 +415,11 @@ ngx_http_flux_hub_status(flux_entry_t *entry)
 static void
 ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed)
 {
-    ngx_queue_t              *q;
-    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
-    ngx_http_flux_reader_t   *reader;
-    ngx_http_flux_channel_t  *channel;
+    ngx_queue_t             *q;
+    ngx_http_flux_hub_t     *hub = &ngx_http_flux_hub;
+    ngx_http_flux_reader_t  *reader;
 
-    for (q = ngx_queue_head(&hub->all);
-         q != ngx_queue_sentinel(&hub->all);
-         q = ngx_queue_next(q))
-    {
-        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
-
-        if (ngx_http_flux_channel_has(channel, feed)) {
-            ngx_http_flux_channel_forget(channel);
-            ngx_http_flux_channel_fall_back(channel);
-        }
-    }
+    ngx_http_flux_hub_fall_back(feed);
 
     for (q = ngx_queue_head(&hub->readers);
          q != ngx_queue_sentinel(&hub->readers);
@@ -433,6 +431,29 @@ ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed)
             && ngx_http_flux_channel_has(reader->channel, feed))
         {
             ngx_http_flux_behind_reset(reader->behind, feed);
+        }
+    }
+
+    hub->retry_soon = 1;
+}
+
+
+static void
+ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed)
+{
+    ngx_queue_t              *q;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_channel_t  *channel;
+
+    for (q = ngx_queue_head(&hub->all);
+         q != ngx_queue_sentinel(&hub->all);
+         q = ngx_queue_next(q))
+    {
+        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
+
+        if (ngx_http_flux_channel_has(channel, feed)) {
+            ngx_http_flux_channel_forget(channel);
+            ngx_http_flux_channel_fall_back(channel);
         }
     }
 

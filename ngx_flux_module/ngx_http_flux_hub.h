@@ -11,6 +11,7 @@
 #include "ngx_http_flux_zone.h"
 
 #include "core/flux_cursor.h"
+#include "core/flux_deflate.h"
 
 
 #define NGX_HTTP_FLUX_ROOMS_MAX  256    /* rooms of one reader */
@@ -36,6 +37,8 @@ typedef struct {
     uint32_t                   hash;        /* of the address, in cursors */
     ngx_queue_t                links;       /* to the channels it is in */
     ngx_uint_t                 readers;
+    ngx_uint_t                 demanded;    /* readers that demand counts */
+    uint32_t                   demand;      /* entry of it, from 1; or 0 */
     uint32_t                   partition;   /* of its last entry */
     int64_t                    ts;          /* of its newest record */
     int64_t                    since;       /* of its state; Unix ms */
@@ -49,6 +52,18 @@ typedef struct {
     ngx_http_flux_room_t      *room;
     ngx_http_flux_channel_t   *channel;
 } ngx_http_flux_link_t;
+
+
+/* The compressed stream of a channel's frames. */
+
+typedef struct {
+    flux_deflate_t            *deflate;     /* NULL: too few read it */
+    ngx_uint_t                 serial;      /* of the frame being counted */
+    ngx_uint_t                 inside;      /* readers that took its piece */
+    ngx_uint_t                 outside;     /* that had not its context */
+    ngx_uint_t                 were_inside; /* the same for the last frame */
+    ngx_uint_t                 were_outside;
+} ngx_http_flux_deflate_t;
 
 
 /*
@@ -80,6 +95,7 @@ struct ngx_http_flux_channel_s {
     uint64_t                   rest_after;  /* behind this ordinal */
     ngx_queue_t                sent;        /* readers that had `sending` */
     ngx_uint_t                 serial;      /* of the frame being sent */
+    ngx_http_flux_deflate_t    streams[2];  /* of events, of messages */
 
     ngx_http_flux_frame_t     *snapshot;    /* what a newcomer gets */
     ngx_str_t                  cursor;      /* of those at the front */

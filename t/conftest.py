@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import process                             # noqa: E402
-from harness.kafka import Kafka                         # noqa: E402
+from harness.kafka import Cluster, Kafka                # noqa: E402
 from harness.nginx import MODULE, Nginx                 # noqa: E402
 
 
@@ -63,6 +63,16 @@ def make_kafka():
     yield make
     for broker in brokers:
         broker.close()
+
+
+@pytest.fixture
+def own_cluster():
+    """Three brokers for one test, to lose the second and the third of."""
+    cluster = Cluster()
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()
 
 
 @pytest.fixture

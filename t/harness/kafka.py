@@ -1,5 +1,6 @@
 """A real Apache Kafka of one node, and what tests do with one."""
 
+import base64
 import json
 import os
 import shutil
@@ -46,6 +47,8 @@ class Kafka:
         self.controller_port = free_port()
         self.brokers = f"127.0.0.1:{self.port}"
         self.properties = {**PROPERTIES, **properties}
+        self.environment = {}
+        self.replicas = 1
         self.process = None
         self._producer = None
         self._admin = None
@@ -59,7 +62,8 @@ class Kafka:
         self.process = spawn(
             [TOOL, "run", self.directory, self.port],
             env={**os.environ, "KAFKA_PROPERTIES": properties,
-                 "KAFKA_CONTROLLER_PORT": str(self.controller_port)})
+                 "KAFKA_CONTROLLER_PORT": str(self.controller_port),
+                 **self.environment})
         if wait:
             self.wait_ready()
         return self
@@ -117,13 +121,17 @@ class Kafka:
         return self._admin
 
     def create_topic(self, name=None, partitions=1, config=None,
-                     compact=False):
+                     compact=False, replicas=None, assignment=None):
         """Creates a topic, waits until it has leaders, returns its name (a
-        new one when none is given)."""
+        new one when none is given).  assignment: the brokers of each
+        partition."""
         name = name or f"t-{uuid.uuid4().hex[:8]}"
         config = {**({"cleanup.policy": "compact"} if compact else {}),
                   **(config or {})}
-        topic = NewTopic(name, partitions, 1,
+        partitions = len(assignment) if assignment else partitions
+        where = {"replica_assignment": assignment} if assignment \
+            else {"replication_factor": replicas or self.replicas}
+        topic = NewTopic(name, partitions, **where,
                          config={k: str(v) for k, v in config.items()})
         self.admin.create_topics([topic])[name].result(30)
         wait_for(lambda: self._partitions(name) == partitions, 30,
@@ -284,3 +292,54 @@ class Kafka:
         self._producer = None
         self._admin = None
         self._failed = []
+
+
+class Cluster(Kafka):
+    """Several brokers; the first is the controller and is not to be lost.
+
+    cluster.nodes are the brokers, each a Kafka with an id; what is done to
+    topics and records is done to the cluster.
+    """
+
+    def __init__(self, brokers=3, **properties):
+        super().__init__(**properties)
+        self.replicas = brokers
+        self.nodes = [self]
+        self.id = 1
+        self.environment = {
+            "KAFKA_CLUSTER_ID":
+                base64.urlsafe_b64encode(os.urandom(16)).decode()[:22]}
+
+        for number in range(2, brokers + 1):
+            node = Kafka(**properties, **{
+                "process_roles": "broker", "node_id": number,
+                "controller_quorum_voters":
+                    f"1@127.0.0.1:{self.controller_port}"})
+            node.properties["listeners"] = f"PLAINTEXT://{node.brokers}"
+            node.id = number
+            node.environment = {**self.environment,
+                                "KAFKA_NODE_ID": str(number)}
+            self.nodes.append(node)
+
+        self.brokers = ",".join(node.brokers for node in self.nodes)
+
+    def start(self, wait=True):
+        for node in self.nodes:
+            Kafka.start(node, wait=False)
+        if wait:
+            for node in self.nodes:
+                node.wait_ready()
+            wait_for(lambda: len(self.admin.list_topics(timeout=10).brokers)
+                     == len(self.nodes), 60, "all brokers are there")
+        return self
+
+    def close(self):
+        for node in self.nodes[1:]:
+            node.close()
+        super().close()
+
+    def leaders(self, topic):
+        """{partition: its leader's id, -1 when it has none}"""
+        partitions = self.admin.list_topics(topic, timeout=10) \
+            .topics[topic].partitions
+        return {number: p.leader for number, p in partitions.items()}

@@ -1,0 +1,98 @@
+"""A Kafka with TLS, SCRAM-SHA-512 and access control, on a second port."""
+
+import subprocess
+
+from confluent_kafka.admin import (
+    AclBinding, AclOperation, AclPermissionType, ResourcePatternType,
+    ResourceType, ScramCredentialInfo, ScramMechanism,
+    UserScramCredentialUpsertion)
+
+from .kafka import Kafka
+from .process import free_port, wait_for
+
+PASSWORD = "store-secret"
+
+
+def certificates(directory):
+    """ca.pem, and broker.p12 with a key of its own, made by openssl."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *map(str, arguments)], cwd=directory,
+                       check=True, capture_output=True)
+
+    for name in "ca", "other-ca":
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2,
+                "-subj", f"/CN=flux test {name}", "-keyout", f"{name}.key",
+                "-out", f"{name}.pem")
+    (directory / "san").write_text("subjectAltName=IP:127.0.0.1")
+    openssl("req", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+            "/CN=127.0.0.1", "-keyout", "broker.key", "-out", "broker.csr")
+    openssl("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey",
+            "ca.key", "-CAcreateserial", "-days", 2, "-extfile", "san",
+            "-out", "broker.pem")
+    openssl("pkcs12", "-export", "-in", "broker.pem", "-inkey", "broker.key",
+            "-out", "broker.p12", "-password", f"pass:{PASSWORD}")
+
+
+class SecureKafka(Kafka):
+    """Who comes by .brokers may do anything; .secure_brokers speaks SASL over
+    TLS, and lets each user do what allow() says."""
+
+    def __init__(self):
+        super().__init__()
+        self.directory.chmod(0o755)     # workers read the CA
+        self.secure_port = free_port()
+        self.secure_brokers = f"127.0.0.1:{self.secure_port}"
+        certificates(self.directory)
+        jaas = "org.apache.kafka.common.security.scram.ScramLoginModule " \
+            "required;"
+        self.properties.update({
+            "listeners": f"PLAINTEXT://{self.brokers},"
+            f"SECURE://{self.secure_brokers},"
+            f"CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.brokers},"
+            f"SECURE://{self.secure_brokers}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,"
+            "CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.name.secure.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.secure.scram-sha-512.sasl.jaas.config": jaas,
+            "ssl.keystore.type": "PKCS12",
+            "ssl.keystore.location": self.directory / "broker.p12",
+            "ssl.keystore.password": PASSWORD,
+            "authorizer.class.name":
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        })
+
+    @property
+    def ca(self):
+        return self.directory / "ca.pem"
+
+    def set_password(self, user, password):
+        credential = UserScramCredentialUpsertion(
+            user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096),
+            password.encode())
+        for future in self.admin.alter_user_scram_credentials(
+                [credential]).values():
+            future.result(30)
+        wait_for(lambda: user in self.admin.describe_user_scram_credentials(
+            ).result(10), 10, f"the password of {user}")
+
+    def allow(self, user, topic, *operations):
+        for operation in operations or ("READ", "DESCRIBE"):
+            binding = AclBinding(
+                ResourceType.TOPIC, topic, ResourcePatternType.LITERAL,
+                f"User:{user}", "*", AclOperation[operation],
+                AclPermissionType.ALLOW)
+            for future in self.admin.create_acls([binding]).values():
+                future.result(30)
+
+    def settings(self, user, password, ca=None):
+        """Properties for nginx.conf."""
+        return "\n".join(f"property {name} {value};" for name, value in (
+            ("security.protocol", "SASL_SSL"),
+            ("ssl.ca.location", ca or self.ca),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", user), ("sasl.password", password)))

@@ -1,0 +1,110 @@
+"""TLS, SCRAM-SHA-512 and access control, by properties alone."""
+
+import pytest
+
+from harness.process import wait_for
+from harness.secure import SecureKafka
+
+LIVE = "location = /live { flux_stream f; }"
+
+
+@pytest.fixture(scope="module")
+def secure():
+    broker = SecureKafka()
+    try:
+        broker.start()
+        broker.set_password("flux", "right")
+        yield broker
+    finally:
+        broker.close()
+
+
+def make(nginx, secure, topic, user="flux", password="right", ca=None,
+         **more):
+    return nginx(brokers=secure.secure_brokers, server_conf=LIVE,
+                 properties=secure.settings(user, password, ca),
+                 http_conf=f"flux_feed f {{ topic {topic}; }}", **more)
+
+
+def test_a_user_that_may_read_and_describe_topics_is_enough(
+        secure, nginx, module):
+    topic = secure.create_topic(partitions=3)
+    secure.allow("flux", topic)
+    secure.send(topic, {"n": 1}, key="k")
+    n = make(nginx, secure, topic)
+    reader = n.sse("/live")
+    reader.wait_value("f", "k", {"n": 1})
+    secure.send(topic, {"n": 2}, key="k")
+    reader.wait_value("f", "k", {"n": 2})
+    assert reader.rooms["f"].state == "live"
+
+
+def test_a_topic_without_rights_is_told_and_read_when_they_come(
+        secure, nginx, module):
+    topic, allowed = secure.create_topic(), secure.create_topic()
+    secure.allow("flux", allowed)
+    secure.send(topic, {"n": 1}, key="k")
+    n = make(nginx, secure, topic + f"; }} flux_feed g {{ topic {allowed}",
+             ready=False)
+    wait_for(lambda: n.status()["feeds"]["g"]["ready"], 20)
+    reader = n.sse("/live")
+    reader.wait(lambda s: "f" in s.rooms and s.rooms["f"].state == "down")
+    [partition] = n.status()["feeds"]["f"]["partitions"]
+    assert partition["error"]
+    assert n.status()["clusters"]["main"]["state"] == "up"
+    secure.allow("flux", topic)
+    reader.wait_value("f", "k", {"n": 1}, timeout=20)
+    reader.wait(lambda s: s.rooms["f"].state == "live")
+
+
+def test_rights_without_read_are_told(secure, nginx, module):
+    topic = secure.create_topic()
+    secure.allow("flux", topic, "DESCRIBE")
+    secure.send(topic, {"n": 1}, key="k")
+    n = make(nginx, secure, topic, ready=False)
+    reader = n.sse("/live")
+    reader.wait(lambda s: "f" in s.rooms and s.rooms["f"].state == "down", 15)
+    secure.allow("flux", topic, "READ")
+    reader.wait_value("f", "k", {"n": 1}, timeout=20)
+    reader.wait(lambda s: s.rooms["f"].state == "live")
+
+
+def test_a_wrong_password_is_told_and_can_be_put_right(
+        secure, nginx, module):
+    topic = secure.create_topic()
+    secure.allow("flux", topic)
+    secure.send(topic, {"n": 1}, key="k")
+    n = make(nginx, secure, topic, password="wrong", ready=False)
+    cluster = wait_for(lambda: (c := n.status()["clusters"]["main"])["error"]
+                       and c, 20, "the cluster is down")
+    assert cluster["state"] == "down"
+    assert "uthenticat" in cluster["error"]
+    assert "wrong" not in n.error_log
+    reader = n.sse("/live")
+    reader.wait(lambda s: s.rooms.get("f") and s.rooms["f"].state == "down")
+    n.reload(properties=secure.settings("flux", "right"))
+    n.wait_ready()
+    again = n.again(reader)
+    again.wait(lambda s: s.rooms.get("f")
+               and s.rooms["f"].values == {"k": {"n": 1}})
+
+
+def test_a_broker_with_a_certificate_of_another_ca_is_not_believed(
+        secure, nginx, module):
+    topic = secure.create_topic()
+    secure.allow("flux", topic)
+    n = make(nginx, secure, topic, ca=secure.directory / "other-ca.pem",
+             ready=False)
+    cluster = wait_for(lambda: (c := n.status()["clusters"]["main"])["error"]
+                       and c, 20, "the cluster is down")
+    assert cluster["state"] == "down"
+    assert "certificate" in cluster["error"].lower()
+
+
+def test_a_ca_file_that_is_not_there_is_told(secure, nginx, module):
+    settings = dict(
+        brokers=secure.secure_brokers, server_conf=LIVE,
+        properties=secure.settings("flux", "right", ca="/nowhere/ca.pem"),
+        http_conf="flux_feed f { topic t; }")
+    accepted, output = nginx.test(**settings)
+    assert not accepted and "/nowhere/ca.pem" in output, output
