@@ -84,6 +84,10 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
         return rc;
     }
 
+    if (transport != &ngx_http_flux_poll) {
+        ngx_http_flux_trim(r);
+    }
+
     r->main->count++;
     r->write_event_handler = ngx_http_flux_reader_write;
     r->read_event_handler = transport->read;

@@ -159,6 +159,12 @@ void ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc);
 /* Bytes that went out count for the statistics. */
 void ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes);
 
+/*
+ * Gives back what nginx keeps for headers that did not come.  The answer's
+ * header has been sent; all variables go on working.
+ */
+void ngx_http_flux_trim(ngx_http_request_t *r);
+
 extern ngx_http_flux_transport_t  ngx_http_flux_sse;
 extern ngx_http_flux_transport_t  ngx_http_flux_websocket;
 extern ngx_http_flux_transport_t  ngx_http_flux_poll;

@@ -167,13 +167,14 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
 
-    ws = ngx_pcalloc(r->pool, sizeof(ngx_http_flux_ws_t));
+    /* it would be the first in another block of the request's pool */
+
+    ws = ngx_calloc(sizeof(ngx_http_flux_ws_t), r->connection->log);
+    reader->context = ws;
 
     if (ws == NULL || ngx_http_flux_ws_accept(r, &accept) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    reader->context = ws;
 
     if (flcf->compress && ngx_http_flux_ws_deflate(reader) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -228,6 +229,7 @@ ngx_http_flux_ws_cleanup(ngx_http_flux_reader_t *reader)
 
     if (ws != NULL) {
         ngx_free(ws->buf);
+        ngx_free(ws);
     }
 }
 
