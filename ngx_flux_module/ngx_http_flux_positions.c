@@ -97,6 +97,7 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
     flux_partition_t     *partition;
 
     positions->all_down = 0;
+    positions->some_down = 0;
 
     if (feed->slot == FLUX_NONE) {
         return;
@@ -123,7 +124,9 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
         }
     }
 
-    if (up == 0 && since) {
+    positions->some_down = since;
+
+    if (up == 0) {
         positions->all_down = since;
     }
 }

@@ -7,8 +7,8 @@ import pytest
 from harness.load import check_no_reset, drop
 from harness.process import wait_for
 
-LIVE = """location = /live { flux_stream f; }
-          location ~ ^/live/(.+)$ { flux_stream f/$1; }"""
+LIVE = "location = /live { flux_stream f; }"
+ROOMS = "location ~ ^/live/(.+)$ { flux_stream f/$1; }"
 
 
 def feed(topic, more=""):
@@ -150,7 +150,7 @@ def test_a_renewed_key_does_not_expire_and_a_late_record_is_not_taken(
 def test_a_key_expires_while_nginx_is_away(kafka, nginx, module):
     topic = kafka.create_topic()
     conf = feed(topic, "expire 2s; room header:r;")
-    n = nginx(kafka=kafka, server_conf=LIVE, http_conf=conf)
+    n = nginx(kafka=kafka, server_conf=ROOMS, http_conf=conf)
     room = [("r", b"one")]
     at = ms()
     kafka.send(topic, {"n": 1}, key="a", headers=room, timestamp=at)
@@ -161,7 +161,7 @@ def test_a_key_expires_while_nginx_is_away(kafka, nginx, module):
     drop(reader)
     n.quit()
     wait_for(lambda: ms() > at + 2500, 5)
-    two = nginx(kafka=kafka, server_conf=LIVE, http_conf=conf)
+    two = nginx(kafka=kafka, server_conf=ROOMS, http_conf=conf)
     again = two.again(reader)
     again.wait(lambda s: s.of_type("delete", "f/one", "a")
                or s.of_type("snapshot", "f/one"))
@@ -179,7 +179,7 @@ def test_a_key_expires_while_nginx_is_away(kafka, nginx, module):
 def test_stale_is_told_by_room_and_answers_a_waiting_poll(
         kafka, nginx, module):
     topic = kafka.create_topic()
-    n = nginx(kafka=kafka, server_conf=LIVE,
+    n = nginx(kafka=kafka, server_conf=ROOMS,
               http_conf=feed(topic, "stale 3s; room key;"))
     at = ms()
     kafka.send(topic, {"n": 1}, key="quiet", timestamp=at)
