@@ -96,6 +96,8 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
     ngx_uint_t            up = 0;
     flux_partition_t     *partition;
 
+    ngx_http_flux_cluster_state_t  *cluster;
+
     positions->all_down = 0;
     positions->some_down = 0;
 
@@ -122,6 +124,13 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
         } else if (since == 0 || partition->down_since < since) {
             since = partition->down_since;
         }
+    }
+
+    cluster = &ngx_http_flux_hub.zone->shared->clusters[feed->cluster->index];
+
+    if (up == 0 && since == 0 && !cluster->up && cluster->error[0]) {
+        /* nothing was ever heard of its partitions */
+        since = cluster->down_since;
     }
 
     positions->some_down = since;
