@@ -11,6 +11,7 @@
 # BROKERS=       an existing Kafka (host:port,...): none is started then
 # SANITIZE=1     build and test with AddressSanitizer and UBSan
 # TESTS=         what `make test` hands to pytest (-k NAME, a file, ...)
+# SCENARIO=      which of p1 ... p9 `make bench` runs, and its options
 
 .DELETE_ON_ERROR:
 
@@ -56,10 +57,13 @@ producers: deps
 fuzz:
 	@tools/packages build fuzz
 	@$(MAKE) --no-print-directory -C t/fuzz BUILD="$(ROOT)/build"
+	@$(MAKE) --no-print-directory -C producers BUILD="$(ROOT)/build" fuzz
 
-bench:
-	@echo "The load scenarios are not written yet; they will need a" \
-	    "machine with two free cores, wrk and kcat."
+bench: module
+	@tools/packages kafka bench
+	@tools/bench-peers
+	@$(MAKE) --no-print-directory -C bench BUILD="$(BUILD)"
+	@python3 bench/bench.py $(SCENARIO)
 
 # Debian's nginx looks for modules in /usr/lib/nginx/modules; PREFIX is for
 # the producers and the page.

@@ -74,11 +74,11 @@ class Kafka:
 class Producer:
     """Records at a steady rate, while the scenario looks."""
 
-    def __init__(self, kafka, topic, rate, size=256, keys=10, each=False):
+    def __init__(self, kafka, topic, rate, size=256, keys=10, how=None):
         self.process = subprocess.Popen(
             [str(a) for a in (TOOLS / "kafka", "produce", kafka.brokers,
                               topic, rate, 0, size, keys,
-                              *(["each"] if each else []))],
+                              *([how] if how else []))],
             stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
@@ -116,7 +116,7 @@ def fan_out(kafka, server, transport, rate, readers=2000, secs=5):
         if getattr(server, "produces", False):
             return Load("stream", server, transport, readers=readers,
                         secs=secs).result()
-        with Producer(kafka, server.topic, rate):
+        with Producer(kafka, server.topic, rate, how="room"):
             return Load("stream", server, transport, readers=readers,
                         secs=secs).result()
 
@@ -381,7 +381,7 @@ def many_rooms(kafka, options, rooms, readers=2000, deliveries=20000):
     with server:
         # records go to all rooms alike, also to those nobody reads
         rate = min(deliveries * here / readers * rooms / here, 40000)
-        with Producer(kafka, topic, rate, keys=rooms, each=True):
+        with Producer(kafka, topic, rate, keys=rooms, how="each"):
             result = Load("stream", server, "ws", readers=readers,
                           rooms=here, secs=options.secs).result()
     result["rate"] = rate
@@ -395,7 +395,7 @@ def p9(kafka, options):
     count = options.keys
     topic = kafka.topic(4, cleanup_policy="compact")
     kafka.fill(topic, count, keys=count)
-    return cold(kafka, options, "P9", topic, count, zone="1g")
+    return cold(kafka, options, "P9", topic, count, zone="1024m")
 
 
 SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9)}

@@ -2,10 +2,10 @@
  * kafka - what the scenarios need of a Kafka.
  *
  *   kafka topic    BROKERS TOPIC PARTITIONS [NAME=VALUE]...    creates it
- *   kafka produce  BROKERS TOPIC RATE COUNT SIZE KEYS [each]
+ *   kafka produce  BROKERS TOPIC RATE COUNT SIZE KEYS [each | CHANNEL]
  *       records k0, k1, ... k(KEYS-1), k0, ... of SIZE bytes.  RATE 0: as fast
  *       as it goes; COUNT 0: until SIGTERM.  seq counts all records, or with
- *       `each` those of a key.
+ *       `each` those of a key.  CHANNEL: the value of a header `channel`.
  *   kafka lines    BROKERS TOPIC
  *       a record for each line KEY<tab>VALUE of its input
  *   kafka consume  BROKERS TOPIC COUNT
@@ -181,9 +181,31 @@ static void pause_until(rd_kafka_t *handle, uint64_t due)
 }
 
 
+static rd_kafka_resp_err_t send_record(rd_kafka_t *handle,
+    rd_kafka_topic_t *to, const char *key, char *value, int size,
+    const char *header)
+{
+    if (header == NULL) {
+        return rd_kafka_produce(to, RD_KAFKA_PARTITION_UA,
+                                RD_KAFKA_MSG_F_COPY, value, (size_t) size,
+                                key, strlen(key), NULL)
+               == -1 ? rd_kafka_last_error() : RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+
+    return rd_kafka_producev(handle, RD_KAFKA_V_RKT(to),
+                             RD_KAFKA_V_KEY(key, strlen(key)),
+                             RD_KAFKA_V_VALUE(value, (size_t) size),
+                             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                             RD_KAFKA_V_HEADER("channel", header, -1),
+                             RD_KAFKA_V_END);
+}
+
+
 static int produce(int argc, char **argv)
 {
+    int                each = argc > 6 && strcmp(argv[6], "each") == 0;
     int                size = atoi(argv[4]);
+    const char        *header = argc > 6 && !each ? argv[6] : NULL;
     char               key[32], *value = malloc(VALUE_MAX);
     double             rate = atof(argv[2]), took;
     uint64_t           i, seq, began;
@@ -191,6 +213,7 @@ static int produce(int argc, char **argv)
     uint64_t           keys = strtoull(argv[5], NULL, 10);
     rd_kafka_t        *handle;
     rd_kafka_topic_t  *to;
+    rd_kafka_resp_err_t              error;
     const struct rd_kafka_metadata  *metadata;
 
     const char *properties[] = {
@@ -204,7 +227,6 @@ static int produce(int argc, char **argv)
         return 2;
     }
 
-    (void) argc;
     handle = client(RD_KAFKA_PRODUCER, argv[0], properties);
     to = rd_kafka_topic_new(handle, argv[1], NULL);
 
@@ -222,16 +244,14 @@ static int produce(int argc, char **argv)
             pause_until(handle, began + (uint64_t) (1e9 * (double) i / rate));
         }
 
-        seq = SEQ_FIRST + (argc > 6 ? i / keys : i);
+        seq = SEQ_FIRST + (each ? i / keys : i);
         sprintf(key, "k%llu", (unsigned long long) (i % keys));
         value_of(value, size, seq);
 
-        while (rd_kafka_produce(to, RD_KAFKA_PARTITION_UA,
-                                RD_KAFKA_MSG_F_COPY, value, size, key,
-                                strlen(key), NULL)
-               == -1)
+        while ((error = send_record(handle, to, key, value, size, header))
+               != RD_KAFKA_RESP_ERR_NO_ERROR)
         {
-            if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
                 failed++;
                 break;
             }

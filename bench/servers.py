@@ -234,7 +234,8 @@ class Nchan(Nginx):
         self.start_nginx(
             NCHAN, "nchan_shared_memory_size 64m;",
             """location = /live { nchan_subscriber websocket eventsource;
-                    nchan_channel_id room; nchan_subscriber_first_message -1; }
+                    nchan_channel_id room;
+                    nchan_subscriber_first_message newest; }
         location = /post { nchan_publisher; nchan_channel_id room;
                     nchan_message_buffer_length 10; }""")
         self.bridge = self.spawn([TOOLS / "kafka", "bridge", self.brokers,

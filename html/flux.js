@@ -7,7 +7,7 @@
  *
  * It reconnects by itself and goes on at its cursor: nothing is missed,
  * nothing comes twice. Where that cannot be, "reset" and "snapshot" tell.
- * A hidden tab without WebSocket rests: browsers open few connections.
+ * A hidden tab rests unless it has a WebSocket.
  *
  * @typedef {{ key: string, ts: number, data: any }} Item
  * @typedef {"websocket" | "sse" | "poll"} Transport
@@ -26,9 +26,9 @@
 const PING = 15000;             // between two pings of a WebSocket
 const ANSWER = 5000;            // to a ping
 const POLL_GAP = 1000;
-const BACKOFF = 1000;           // doubled with each failure, times a random
+const BACKOFF = 1000;           // doubled by failures, times a random
 const BACKOFF_MOST = 30000;
-const STEADY = 10000;           // what lived so long was no failure
+const STEADY = 10000;           // no failure after that
 const LOYALTY = 3;              // failures of a transport that has worked
 
 class Emitter {
@@ -50,7 +50,7 @@ class Emitter {
         for (const handler of this.#handlers[type] ?? []) {
             try {
                 handler(event);
-            } catch (error) {       // the handler's, not ours
+            } catch (error) {
                 queueMicrotask(() => { throw error; });
             }
         }
@@ -69,7 +69,7 @@ export class Room extends Emitter {
     since = 0;
     complete = false;
     newest = 0;                 // timestamp
-    /** @protected of a snapshot */
+    /** @protected */
     parts = null;
 
     /** @param {string} name */
@@ -113,14 +113,14 @@ export class Room extends Emitter {
 
 async function get(link, type, wait) {
     const answer = await fetch(link.url(wait), {
-        signal: link.signal, headers: { Accept: type }, cache: "no-store" });
+        signal: link.signal, headers: { Accept: type } });
     if (!answer.ok || !answer.headers.get("content-type")?.startsWith(type)) {
         throw answer;
     }
     return answer;
 }
 
-/* Each calls link.frame() for what comes, link.lost() once, or throws. */
+/* Each calls link.frame() for what comes, and link.lost() or throws. */
 const TRANSPORTS = {
     websocket(link) {
         const socket = new link.WebSocket(link.url().replace(/^http/, "ws"),
@@ -143,6 +143,9 @@ const TRANSPORTS = {
         const reader = body.pipeThrough(new TextDecoderStream()).getReader();
         let text = "";
 
+        if (link.resumed) {             // with nothing to tell, maybe
+            link.hear();
+        }
         for (;;) {
             const { done, value } = await reader.read();
             if (done) {
@@ -226,6 +229,7 @@ export class Connection extends Emitter {
 
     /** @param {...string} rooms */
     subscribe(...rooms) {
+        rooms = rooms.filter((room) => !this.#wanted.has(room));
         rooms.forEach((room) => this.#wanted.add(room));
         this.#tell("subscribe", rooms);
     }
@@ -244,6 +248,9 @@ export class Connection extends Emitter {
     }
 
     #tell(op, rooms) {
+        if (!rooms[0]) {
+            return;
+        }
         if (this.#link?.send) {
             this.#link.send({ op, rooms });
         } else if (this.#link) {
@@ -280,6 +287,7 @@ export class Connection extends Emitter {
             signal,
             begun: Date.now(),
             heard: 0,
+            resumed: this.cursor,
             WebSocket: this.#options.WebSocket,
             abort: () => controller.abort(),
             url: (wait) => this.#address(wait),
@@ -313,7 +321,7 @@ export class Connection extends Emitter {
         this.#heard(link);
         try {
             JSON.parse(text).forEach((message) => this.#take(link, message));
-        } catch {                       // not a frame
+        } catch {
             link.lost();
         }
         this.emit("frame");
@@ -352,8 +360,8 @@ export class Connection extends Emitter {
 
         this.#leave();
         this.latency = null;
-        this.#failures = worked && Date.now() - link.begun > STEADY
-            ? 0 : this.#failures + 1;
+        this.#failures = worked
+            ? Number(Date.now() - link.begun < STEADY) : this.#failures + 1;
 
         if (status) {
             this.emit("error", { status });
@@ -389,7 +397,7 @@ export class Connection extends Emitter {
         }
     }
 
-    /* After a sleep or in a new network the link may be dead. */
+    /* The link may be dead after a sleep or a change of network. */
     #check() {
         if (this.#link?.send) {
             this.#link.ping();
@@ -401,6 +409,4 @@ export class Connection extends Emitter {
 }
 
 /** @param {string} url @param {Options} [options] */
-export function connect(url, options = {}) {
-    return new Connection(url, options);
-}
+export const connect = (url, options = {}) => new Connection(url, options);

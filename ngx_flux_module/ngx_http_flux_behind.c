@@ -14,6 +14,8 @@ static ngx_int_t ngx_http_flux_behind_place_section(
     ngx_http_flux_behind_t *behind, ngx_http_flux_behind_section_t *section);
 static ngx_uint_t ngx_http_flux_behind_belongs(
     ngx_http_flux_behind_t *behind, ngx_http_flux_behind_section_t *section);
+static ngx_uint_t ngx_http_flux_behind_renewed(
+    ngx_http_flux_behind_room_t *room, flux_entry_t *entry);
 static void ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_room_t *room);
 static void ngx_http_flux_behind_begin_anew(ngx_http_flux_behind_room_t *room,
@@ -405,10 +407,49 @@ ngx_http_flux_behind_missed(ngx_http_flux_behind_room_t *room,
     ngx_http_flux_behind_place_t *place, flux_entry_t *entry)
 {
     if (entry->kind == FLUX_ENTRY_EXPIRE) {
-        return entry->ts > room->section->time;
+        return entry->ts > room->section->time
+               && !ngx_http_flux_behind_renewed(room, entry);
     }
 
     return entry->offset >= place->offset;
+}
+
+
+/*
+ * A cursor's time is a little older than what its reader was told, so an
+ * expired key may have come back in between: then it is not ended again.
+ */
+
+static ngx_uint_t
+ngx_http_flux_behind_renewed(ngx_http_flux_behind_room_t *room,
+    flux_entry_t *entry)
+{
+    uint32_t                       node;
+    ngx_uint_t                     i;
+    flux_log_t                    *log = &ngx_http_flux_hub.zone->log;
+    flux_entry_t                  *oldest;
+    ngx_http_flux_behind_place_t  *place = room->section->places.elts;
+
+    node = flux_log_find_key(log, room->room->feed->slot, room->room->node,
+                             flux_log_message(entry)
+                             + flux_message_key_at(entry->address_length),
+                             entry->key_length);
+
+    if (node == FLUX_NONE
+        || flux_log_key(log, node)->room != room->room->node)
+    {
+        return 0;
+    }
+
+    oldest = flux_log_entry(log, flux_log_key(log, node)->oldest);
+
+    for (i = 0; i < room->section->places.nelts; i++) {
+        if (place[i].id == oldest->partition) {
+            return oldest->offset < place[i].offset;
+        }
+    }
+
+    return 0;
 }
 
 

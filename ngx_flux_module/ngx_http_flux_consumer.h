@@ -216,9 +216,6 @@ void ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer);
 /* Keeps our code and librdkafka's in memory for as long as threads run it. */
 void ngx_http_flux_kafka_pin(void);
 
-/* Milliseconds of Unix time. */
-int64_t ngx_http_flux_kafka_now(void);
-
 
 /* kafka_assistant.c */
 

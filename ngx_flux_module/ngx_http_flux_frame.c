@@ -104,6 +104,15 @@ ngx_http_flux_frame_release(ngx_http_flux_frame_t *frame)
         }
     }
 
+    if (frame->pieces != NULL) {
+
+        for (i = 0; i < NGX_HTTP_FLUX_PIECES; i++) {
+            ngx_free(frame->pieces[i].base);
+        }
+
+        ngx_free(frame->pieces);
+    }
+
     if (frame->json.data != NULL) {
         ngx_free(frame->json.data);
     }

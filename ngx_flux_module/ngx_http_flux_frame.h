@@ -25,6 +25,22 @@ typedef struct {
 } ngx_http_flux_mark_t;
 
 
+/*
+ * The frame compressed (core/flux_deflate.h): in its channel's stream or
+ * alone, as an event or as a message.
+ */
+
+#define NGX_HTTP_FLUX_PIECES  4     /* 2 * alone + message */
+
+typedef struct {
+    u_char    *base;                /* NULL: not made */
+    ngx_str_t  bytes;
+    ngx_str_t  framed;              /* in a chunk, or as WebSocket's frame */
+    uint64_t   needs;
+    uint64_t   leaves;
+} ngx_http_flux_piece_t;
+
+
 /* Text that grows.  `failed` stays set once memory ran out. */
 
 typedef struct {
@@ -44,6 +60,7 @@ typedef struct {
     ngx_http_flux_mark_t  *marks;       /* one per message, or NULL */
     ngx_uint_t             nmarks, marks_size;
     ngx_str_t              encoded[NGX_HTTP_FLUX_ENCODINGS];
+    ngx_http_flux_piece_t *pieces;      /* NULL, or PIECES of them */
     ngx_log_t             *log;
 } ngx_http_flux_frame_t;
 

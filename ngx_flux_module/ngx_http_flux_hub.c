@@ -20,12 +20,15 @@
 static ngx_int_t ngx_http_flux_hub_start(void);
 static void ngx_http_flux_hub_second(ngx_event_t *ev);
 static void ngx_http_flux_hub_turn(ngx_event_t *ev);
+static void ngx_http_flux_hub_work(void);
+static void ngx_http_flux_hub_counted(void);
 static void ngx_http_flux_hub_retry(ngx_event_t *ev);
 static void ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_place(flux_entry_t *entry);
 static void ngx_http_flux_hub_status(flux_entry_t *entry);
 static void ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed);
+static void ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed);
 static void ngx_http_flux_hub_lost(void);
 static void ngx_http_flux_hub_map_feeds(void);
 static void ngx_http_flux_hub_serve_waiting(void);
@@ -320,6 +323,7 @@ ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position)
 static void
 ngx_http_flux_hub_place(flux_entry_t *entry)
 {
+    int64_t                whole;
     ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
     flux_cursor_place_t   *place;
     ngx_http_flux_feed_t  *feed = hub->by_slot[entry->feed];
@@ -340,6 +344,13 @@ ngx_http_flux_hub_place(flux_entry_t *entry)
 
     place = &hub->positions[feed->index].places[
                                             hub->place_of[entry->partition]];
+    whole = hub->zone->log.partitions[entry->partition].whole;
+
+    if (place->offset < whole && entry->offset >= whole) {
+        /* retention was faster than this node: its readers are to be told */
+        ngx_http_flux_hub_fall_back(feed);
+    }
+
     place->offset = entry->offset + 1;
     place->check = entry->check;
 }
@@ -404,22 +415,11 @@ ngx_http_flux_hub_status(flux_entry_t *entry)
 static void
 ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed)
 {
-    ngx_queue_t              *q;
-    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
-    ngx_http_flux_reader_t   *reader;
-    ngx_http_flux_channel_t  *channel;
+    ngx_queue_t             *q;
+    ngx_http_flux_hub_t     *hub = &ngx_http_flux_hub;
+    ngx_http_flux_reader_t  *reader;
 
-    for (q = ngx_queue_head(&hub->all);
-         q != ngx_queue_sentinel(&hub->all);
-         q = ngx_queue_next(q))
-    {
-        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
-
-        if (ngx_http_flux_channel_has(channel, feed)) {
-            ngx_http_flux_channel_forget(channel);
-            ngx_http_flux_channel_fall_back(channel);
-        }
-    }
+    ngx_http_flux_hub_fall_back(feed);
 
     for (q = ngx_queue_head(&hub->readers);
          q != ngx_queue_sentinel(&hub->readers);
@@ -431,6 +431,29 @@ ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed)
             && ngx_http_flux_channel_has(reader->channel, feed))
         {
             ngx_http_flux_behind_reset(reader->behind, feed);
+        }
+    }
+
+    hub->retry_soon = 1;
+}
+
+
+static void
+ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed)
+{
+    ngx_queue_t              *q;
+    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
+    ngx_http_flux_channel_t  *channel;
+
+    for (q = ngx_queue_head(&hub->all);
+         q != ngx_queue_sentinel(&hub->all);
+         q = ngx_queue_next(q))
+    {
+        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
+
+        if (ngx_http_flux_channel_has(channel, feed)) {
+            ngx_http_flux_channel_forget(channel);
+            ngx_http_flux_channel_fall_back(channel);
         }
     }
 
@@ -565,6 +588,19 @@ ngx_http_flux_hub_post(void)
 static void
 ngx_http_flux_hub_turn(ngx_event_t *ev)
 {
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    hub->counting = 1;
+    ngx_http_flux_hub_work();
+    hub->counting = 0;
+
+    ngx_http_flux_hub_counted();
+}
+
+
+static void
+ngx_http_flux_hub_work(void)
+{
     ngx_int_t                 rc;
     ngx_uint_t                budget = NGX_HTTP_FLUX_TURN_SENDS;
     ngx_queue_t              *q;
@@ -603,6 +639,47 @@ ngx_http_flux_hub_turn(ngx_event_t *ev)
 
     if (hub->behind) {
         ngx_http_flux_hub_post();
+    }
+}
+
+
+void
+ngx_http_flux_hub_count(ngx_uint_t transport, ngx_uint_t frames,
+    uint64_t messages, uint64_t bytes)
+{
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_sent_t  *sent = &hub->sent[transport];
+
+    sent->frames += frames;
+    sent->messages += messages;
+    sent->bytes += bytes;
+
+    if (!hub->counting) {
+        ngx_http_flux_hub_counted();
+    }
+}
+
+
+static void
+ngx_http_flux_hub_counted(void)
+{
+    ngx_uint_t               i;
+    ngx_http_flux_hub_t     *hub = &ngx_http_flux_hub;
+    ngx_http_flux_sent_t    *sent;
+    ngx_http_flux_shared_t  *shared = hub->zone->shared;
+
+    for (i = 0; i < NGX_HTTP_FLUX_TRANSPORTS; i++) {
+        sent = &hub->sent[i];
+
+        if (sent->bytes == 0 && sent->frames == 0) {
+            continue;
+        }
+
+        (void) ngx_atomic_fetch_add(&shared->frames[i], sent->frames);
+        (void) ngx_atomic_fetch_add(&shared->messages[i], sent->messages);
+        (void) ngx_atomic_fetch_add(&shared->bytes[i], sent->bytes);
+
+        ngx_memzero(sent, sizeof(ngx_http_flux_sent_t));
     }
 }
 

@@ -11,6 +11,7 @@
 #include "ngx_http_flux_zone.h"
 
 #include "core/flux_cursor.h"
+#include "core/flux_deflate.h"
 
 
 #define NGX_HTTP_FLUX_ROOMS_MAX  256    /* rooms of one reader */
@@ -36,6 +37,8 @@ typedef struct {
     uint32_t                   hash;        /* of the address, in cursors */
     ngx_queue_t                links;       /* to the channels it is in */
     ngx_uint_t                 readers;
+    ngx_uint_t                 demanded;    /* readers that demand counts */
+    uint32_t                   demand;      /* entry of it, from 1; or 0 */
     uint32_t                   partition;   /* of its last entry */
     int64_t                    ts;          /* of its newest record */
     int64_t                    since;       /* of its state; Unix ms */
@@ -49,6 +52,18 @@ typedef struct {
     ngx_http_flux_room_t      *room;
     ngx_http_flux_channel_t   *channel;
 } ngx_http_flux_link_t;
+
+
+/* The compressed stream of a channel's frames. */
+
+typedef struct {
+    flux_deflate_t            *deflate;     /* NULL: too few read it */
+    ngx_uint_t                 serial;      /* of the frame being counted */
+    ngx_uint_t                 inside;      /* readers that took its piece */
+    ngx_uint_t                 outside;     /* that had not its context */
+    ngx_uint_t                 were_inside; /* the same for the last frame */
+    ngx_uint_t                 were_outside;
+} ngx_http_flux_deflate_t;
 
 
 /*
@@ -80,6 +95,7 @@ struct ngx_http_flux_channel_s {
     uint64_t                   rest_after;  /* behind this ordinal */
     ngx_queue_t                sent;        /* readers that had `sending` */
     ngx_uint_t                 serial;      /* of the frame being sent */
+    ngx_http_flux_deflate_t    streams[2];  /* of events, of messages */
 
     ngx_http_flux_frame_t     *snapshot;    /* what a newcomer gets */
     ngx_str_t                  cursor;      /* of those at the front */
@@ -103,6 +119,15 @@ typedef struct {
     int64_t                    ready_since; /* 0: it is not */
     int64_t                    expired;     /* all that expired up to here */
 } ngx_http_flux_positions_t;
+
+
+/* What was sent and is not in the zone's counters yet. */
+
+typedef struct {
+    uint64_t                   frames;
+    uint64_t                   messages;
+    uint64_t                   bytes;
+} ngx_http_flux_sent_t;
 
 
 typedef struct {
@@ -131,6 +156,7 @@ typedef struct {
     ngx_event_t                second;      /* rooms may have become stale */
     ngx_uint_t                 version;     /* grows as states change */
     ngx_queue_t                readers;     /* all of this worker */
+    ngx_http_flux_sent_t       sent[NGX_HTTP_FLUX_TRANSPORTS];
     u_char                    *scratch;     /* the last cursor made */
     size_t                     scratch_size;
 
@@ -140,6 +166,7 @@ typedef struct {
     unsigned                   state_soon:1;   /* a state may have changed */
     unsigned                   telling:1;      /* states to readers */
     unsigned                   draining:1;     /* the worker is to end */
+    unsigned                   counting:1;     /* `sent` is added at the end */
 } ngx_http_flux_hub_t;
 
 
@@ -159,6 +186,13 @@ void ngx_http_flux_hub_scan(void);
 /* The zone's lock, unless this worker has it: the result goes to unlock. */
 ngx_uint_t ngx_http_flux_hub_lock(void);
 void ngx_http_flux_hub_unlock(ngx_uint_t locked);
+
+/*
+ * Counts for the statistics.  In a turn of the hub they gather: the workers
+ * would take the counters from each other with every reader.
+ */
+void ngx_http_flux_hub_count(ngx_uint_t transport, ngx_uint_t frames,
+    uint64_t messages, uint64_t bytes);
 
 /* Has the turn go on soon. */
 void ngx_http_flux_hub_post(void);

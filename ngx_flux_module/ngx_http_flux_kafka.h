@@ -32,6 +32,9 @@ void ngx_http_flux_kafka_stop(void);
 #define NGX_HTTP_FLUX_UNREAD        -1
 #define NGX_HTTP_FLUX_UNREAD_YOUNG  -2
 
+/* Milliseconds of Unix time. */
+int64_t ngx_http_flux_kafka_now(void);
+
 /* May these bytes be the name of a room? */
 ngx_uint_t ngx_http_flux_room_valid(const u_char *p, size_t len);
 

@@ -3,6 +3,7 @@
  */
 
 #include "ngx_http_flux_consumer.h"
+#include "ngx_http_flux_cache.h"
 
 
 /*
@@ -414,6 +415,8 @@ ngx_http_flux_metadata_cluster(ngx_http_flux_consumer_t *consumer,
     consumer->failure[0] = '\0';
     state->up = 1;
     state->error[0] = '\0';
+
+    ngx_http_flux_cache_forget(consumer->fmcf, consumer->cluster);
 
     for (i = 0; i < consumer->fmcf->feeds.nelts; i++) {
         if (feeds[i]->cluster == consumer->cluster

@@ -1,3 +1,5 @@
+#include "ngx_http_flux_cache.h"
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_publish.h"
@@ -76,6 +78,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       offsetof(ngx_http_flux_main_conf_t, node),
       NULL },
 
+    { ngx_string("flux_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_flux_cache,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("flux_drain"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
@@ -131,6 +140,16 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, send_timeout),
       &ngx_http_flux_post_msec },
+
+#if (FLUX_TEST_ECHO)
+    /* for conformance tests alone: messages go back instead of frames */
+    { ngx_string("flux_test_echo"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_flux_loc_conf_t, echo),
+      NULL },
+#endif
 
     { ngx_string("flux_compress"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
@@ -248,6 +267,9 @@ ngx_http_flux_create_loc_conf(ngx_conf_t *cf)
     flcf->buffer = NGX_CONF_UNSET_SIZE;
     flcf->send_timeout = NGX_CONF_UNSET_MSEC;
     flcf->compress = NGX_CONF_UNSET;
+#if (FLUX_TEST_ECHO)
+    flcf->echo = NGX_CONF_UNSET;
+#endif
     flcf->origins = NGX_CONF_UNSET_PTR;
     flcf->expires = NGX_CONF_UNSET_PTR;
     flcf->max_message = NGX_CONF_UNSET_SIZE;
@@ -270,6 +292,9 @@ ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->buffer, prev->buffer, 64 * 1024);
     ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 30000);
     ngx_conf_merge_value(conf->compress, prev->compress, 1);
+#if (FLUX_TEST_ECHO)
+    ngx_conf_merge_value(conf->echo, prev->echo, 0);
+#endif
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
     ngx_conf_merge_ptr_value(conf->expires, prev->expires, NULL);
     ngx_conf_merge_size_value(conf->max_message, prev->max_message, 16 * 1024);
@@ -356,6 +381,7 @@ ngx_http_flux_exit_process(ngx_cycle_t *cycle)
     if (fmcf != NULL) {
         ngx_http_flux_zone_exit_worker(fmcf);
         ngx_http_flux_hub_exit();
+        ngx_http_flux_compress_exit();
     }
 }
 

@@ -84,7 +84,7 @@ typedef struct {
     ngx_http_flux_zone_t     *zone;         /* NULL: no flux_zone */
     ngx_str_t                 node;
     ngx_msec_t                drain;
-    ngx_str_t                 cache;
+    void                     *cache;        /* flux_cache, or NULL */
 } ngx_http_flux_main_conf_t;
 
 
@@ -102,6 +102,9 @@ typedef struct {
     size_t                    max_message;
     ngx_uint_t                status;       /* one of STATUS_*, or 0 */
     void                     *publish;
+#if (FLUX_TEST_ECHO)
+    ngx_flag_t                echo;
+#endif
 } ngx_http_flux_loc_conf_t;
 
 

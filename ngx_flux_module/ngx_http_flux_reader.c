@@ -1,11 +1,16 @@
-#include "ngx_http_flux_reader.h"
+#include "ngx_http_flux_compress.h"
+#include "ngx_http_flux_demand.h"
 
 
 /* Frames of a backlog to one reader before others get their turn. */
 #define NGX_HTTP_FLUX_READER_FRAMES  4
 
 /* What may wait for a socket of answers to what its client asks. */
+#if (FLUX_TEST_ECHO)
+#define NGX_HTTP_FLUX_TOLD_MAX       (64 * 1024 * 1024)
+#else
 #define NGX_HTTP_FLUX_TOLD_MAX       (64 * 1024)
+#endif
 
 /* Who is sent away comes back after a while of this and less, in ms. */
 #define NGX_HTTP_FLUX_RETRY_MAX      1000
@@ -138,6 +143,13 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
     ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
     ngx_http_flux_seat_t  *seat = hub->zone->seat;
 
+    if (on) {
+        ngx_http_flux_demand_join(reader->channel);
+
+    } else {
+        ngx_http_flux_demand_leave(reader->channel);
+    }
+
     if (seat == NULL) {
         return;
     }
@@ -237,9 +249,7 @@ ngx_http_flux_reader_cleanup(void *data)
 void
 ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes)
 {
-    (void) ngx_atomic_fetch_add(
-               &ngx_http_flux_hub.zone->shared->bytes[reader->transport->index],
-               bytes);
+    ngx_http_flux_hub_count(reader->transport->index, 0, 0, bytes);
 }
 
 
@@ -354,23 +364,37 @@ ngx_http_flux_reader_push_told(ngx_http_flux_reader_t *reader)
 }
 
 
+static ngx_str_t *
+ngx_http_flux_reader_encode(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_frame_t *frame)
+{
+    ngx_uint_t  encoding = reader->transport->encoding(reader);
+
+    return reader->compress ? ngx_http_flux_compress(reader, frame, encoding)
+                            : ngx_http_flux_frame_encode(frame, encoding);
+}
+
+
 static ngx_int_t
 ngx_http_flux_reader_push_frame(ngx_http_flux_reader_t *reader)
 {
     ngx_int_t                   rc;
-    ngx_str_t                  *bytes, cursor;
+    ngx_str_t                   cursor;
     ngx_http_flux_frame_t      *frame = reader->out;
-    ngx_http_flux_shared_t     *shared = ngx_http_flux_hub.zone->shared;
     ngx_http_flux_loc_conf_t   *flcf;
     ngx_http_flux_transport_t  *transport = reader->transport;
 
-    bytes = ngx_http_flux_frame_encode(frame, transport->encoding(reader));
-    if (bytes == NULL) {
-        return NGX_ERROR;
+    if (!reader->started) {
+        reader->bytes = ngx_http_flux_reader_encode(reader, frame);
+
+        if (reader->bytes == NULL) {
+            return NGX_ERROR;
+        }
+
+        reader->started = 1;
     }
 
-    reader->started = 1;
-    rc = ngx_http_flux_reader_push_bytes(reader, bytes, &reader->sent);
+    rc = ngx_http_flux_reader_push_bytes(reader, reader->bytes, &reader->sent);
 
     if (rc != NGX_OK && rc != NGX_DONE) {
         return rc;
@@ -380,9 +404,7 @@ ngx_http_flux_reader_push_frame(ngx_http_flux_reader_t *reader)
     reader->started = 0;
     reader->messages += frame->messages;
 
-    (void) ngx_atomic_fetch_add(&shared->frames[transport->index], 1);
-    (void) ngx_atomic_fetch_add(&shared->messages[transport->index],
-                                frame->messages);
+    ngx_http_flux_hub_count(transport->index, 1, frame->messages, 0);
 
     if (rc == NGX_OK && !reader->front && reader->behind == NULL) {
 
@@ -427,6 +449,7 @@ ngx_http_flux_reader_tell(ngx_http_flux_reader_t *reader, ngx_str_t *messages)
     u_char                 *p;
     ngx_int_t               rc = NGX_ERROR;
     ngx_str_t              *bytes, none = ngx_null_string;
+    ngx_uint_t              encoding;
     ngx_http_flux_frame_t  *frame;
 
     frame = ngx_http_flux_frame_create(ngx_http_flux_hub.log);
@@ -440,8 +463,12 @@ ngx_http_flux_reader_tell(ngx_http_flux_reader_t *reader, ngx_str_t *messages)
         ngx_memcpy(p, messages->data, messages->len);
 
         if (ngx_http_flux_frame_close(frame, &none) == NGX_OK) {
-            bytes = ngx_http_flux_frame_encode(frame,
-                                          reader->transport->encoding(reader));
+            encoding = reader->transport->encoding(reader);
+
+            /* WebSocket: plain, so that it keeps the channel's context */
+            bytes = encoding == NGX_HTTP_FLUX_AS_MESSAGE
+                    ? ngx_http_flux_frame_encode(frame, encoding)
+                    : ngx_http_flux_reader_encode(reader, frame);
             if (bytes != NULL) {
                 rc = ngx_http_flux_reader_tell_bytes(reader, bytes->data,
                                                      bytes->len);
@@ -484,6 +511,16 @@ ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
     ngx_int_t               rc, sent;
     ngx_uint_t              n;
     ngx_http_flux_frame_t  *frame;
+
+#if (FLUX_TEST_ECHO)
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    if (flcf->echo) {
+        return;
+    }
+#endif
 
     if (reader->behind == NULL && !reader->front && reader->out == NULL) {
         /* there was no memory for it */
@@ -687,6 +724,7 @@ ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
     ngx_http_flux_channel_release(reader->channel);
 
     reader->channel = channel;
+    reader->deflated = 0;
     reader->behind = behind;
     ngx_http_flux_reader_seat(reader, 1);
 

@@ -65,7 +65,8 @@ struct ngx_http_flux_reader_s {
     ngx_http_flux_behind_t     *behind;     /* what it missed; NULL: nothing */
 
     ngx_http_flux_frame_t      *out;        /* being sent */
-    size_t                      sent;       /* bytes of it */
+    ngx_str_t                  *bytes;      /* of it, once started */
+    size_t                      sent;       /* of these */
     ngx_http_flux_text_t        told;       /* messages that no frame has */
     ngx_http_flux_text_t        telling;    /* those being sent */
     size_t                      told_sent;
@@ -74,6 +75,7 @@ struct ngx_http_flux_reader_s {
     ngx_str_t                   joined;     /* cursor of that place */
     ngx_str_t                   last;       /* where it was when it ended */
     ngx_uint_t                  serial;     /* of the channel's last frame */
+    uint64_t                    deflated;   /* its place in the stream */
     uint64_t                    counted;    /* slots of feeds it counts in */
     uint64_t                    messages;
     ngx_uint_t                  version;    /* states it knows; of the hub */
@@ -92,6 +94,8 @@ struct ngx_http_flux_reader_s {
     unsigned                    started:1;  /* `out` was tried to be sent */
     unsigned                    closing:1;  /* nothing is sent any more */
     unsigned                    paced:1;    /* waits for its pace */
+    unsigned                    compress:1;
+    unsigned                    alone:1;    /* may keep no context */
     unsigned                    served:1;   /* the content handler is done */
     unsigned                    resumed:1;  /* came with a cursor */
 };

@@ -153,7 +153,29 @@ ngx_http_flux_header(ngx_http_request_t *r, const char *name)
 }
 
 
-/* The next element of a list (RFC 9110, 5.6.1), without its parameters. */
+/* RFC 9110, 12.4.2: a weight of 0 is "not acceptable". */
+
+static ngx_uint_t
+ngx_http_flux_refused(u_char *p, u_char *last)
+{
+    while (p < last && (*p == ';' || *p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    if (last - p < 3 || (*p | 0x20) != 'q' || p[1] != '=' || p[2] != '0') {
+        return 0;
+    }
+
+    for (p += 3; p < last && (*p == '.' || *p == '0'); p++) { /* void */ }
+
+    return p == last || *p == ' ' || *p == '\t';
+}
+
+
+/*
+ * The next element of a list (RFC 9110, 5.6.1), without its parameters; empty
+ * when it is refused.
+ */
 
 static ngx_str_t
 ngx_http_flux_list_next(u_char **from, u_char *last)
@@ -172,7 +194,7 @@ ngx_http_flux_list_next(u_char **from, u_char *last)
         p++;
     }
 
-    token.len = p - token.data;
+    token.len = ngx_http_flux_refused(p, end) ? 0 : p - token.data;
     *from = end < last ? end + 1 : last;
 
     return token;
@@ -309,13 +331,17 @@ ngx_http_flux_method(ngx_http_request_t *r)
 
 /* --- origin ---------------------------------------------------------------- */
 
-/* RFC 6454: scheme "://" host [":" port]; Host has the two latter. */
+/*
+ * RFC 6454: scheme "://" host [":" port]; Host has the two latter, and some
+ * clients write a port there that is the scheme's own.
+ */
 
 static ngx_uint_t
 ngx_http_flux_same_origin(ngx_http_request_t *r, ngx_str_t *origin)
 {
+    size_t      len;
     u_char     *host;
-    ngx_str_t   rest;
+    ngx_str_t   rest, *named;
 
     host = ngx_strnstr(origin->data, "://", origin->len);
 
@@ -323,13 +349,28 @@ ngx_http_flux_same_origin(ngx_http_request_t *r, ngx_str_t *origin)
         return 0;
     }
 
+    named = &r->headers_in.host->value;
+    len = named->len;
+
     rest.data = host + 3;
     rest.len = origin->data + origin->len - rest.data;
 
-    return rest.len == r->headers_in.host->value.len
-           && ngx_strncasecmp(rest.data, r->headers_in.host->value.data,
-                              rest.len)
-              == 0;
+    if (len == rest.len + 3
+        && ngx_strncmp(named->data + rest.len, ":80", 3) == 0
+        && ngx_strncasecmp(origin->data, (u_char *) "http:", 5) == 0)
+    {
+        len -= 3;
+    }
+
+    if (len == rest.len + 4
+        && ngx_strncmp(named->data + rest.len, ":443", 4) == 0
+        && ngx_strncasecmp(origin->data, (u_char *) "https:", 6) == 0)
+    {
+        len -= 4;
+    }
+
+    return rest.len == len
+           && ngx_strncasecmp(rest.data, named->data, len) == 0;
 }
 
 
@@ -591,7 +632,9 @@ ngx_http_flux_allowed(ngx_http_flux_loc_conf_t *flcf,
         }
 
         if (pattern[i].room.len == room->len
-            && ngx_memcmp(pattern[i].room.data, room->data, room->len) == 0)
+            && (room->len == 0
+                || ngx_memcmp(pattern[i].room.data, room->data, room->len)
+                   == 0))
         {
             return 1;
         }

@@ -1,7 +1,10 @@
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_request.h"
 
 
 static ngx_int_t ngx_http_flux_sse_start(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_sse_compress(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_sse_gzip_header(ngx_http_flux_reader_t *reader);
 static ngx_uint_t ngx_http_flux_sse_encoding(ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_sse_send(ngx_http_flux_reader_t *reader,
     ngx_str_t *bytes, size_t *sent);
@@ -42,7 +45,9 @@ ngx_http_flux_sse_start(ngx_http_flux_reader_t *reader)
     ngx_int_t            rc;
     ngx_http_request_t  *r = reader->request;
 
-    if (ngx_http_flux_add_header(r, "X-Accel-Buffering", "no") == NULL) {
+    if (ngx_http_flux_add_header(r, "X-Accel-Buffering", "no") == NULL
+        || ngx_http_flux_sse_compress(reader) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -66,8 +71,65 @@ ngx_http_flux_sse_start(ngx_http_flux_reader_t *reader)
         return rc == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
     }
 
-    return ngx_http_send_special(r, NGX_HTTP_FLUSH) == NGX_ERROR
-           ? NGX_ERROR : NGX_OK;
+    if (ngx_http_send_special(r, NGX_HTTP_FLUSH) == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    return reader->compress ? ngx_http_flux_sse_gzip_header(reader) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_flux_sse_compress(ngx_http_flux_reader_t *reader)
+{
+    ngx_table_elt_t           *h;
+    ngx_http_request_t        *r = reader->request;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
+
+    if (!flcf->compress) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_flux_add_header(r, "Vary", "Accept-Encoding") == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_http_flux_header_has(r, "accept-encoding", "gzip")) {
+        return NGX_OK;
+    }
+
+    h = ngx_http_flux_add_header(r, "Content-Encoding", "gzip");
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.content_encoding = h;
+    reader->compress = 1;
+
+    return NGX_OK;
+}
+
+
+/* RFC 1952; what follows are blocks of one stream without an end. */
+
+static ngx_int_t
+ngx_http_flux_sse_gzip_header(ngx_http_flux_reader_t *reader)
+{
+    ngx_int_t  rc;
+
+    static u_char  chunk[] = "a\r\n" FLUX_GZIP_HEADER "\r\n";
+    static u_char  plain[] = FLUX_GZIP_HEADER;
+
+    if (reader->request->chunked) {
+        rc = ngx_http_flux_reader_tell_bytes(reader, chunk, sizeof(chunk) - 1);
+
+    } else {
+        rc = ngx_http_flux_reader_tell_bytes(reader, plain, sizeof(plain) - 1);
+    }
+
+    return rc == NGX_OK ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 
@@ -155,16 +217,23 @@ ngx_http_flux_sse_send_filter(ngx_http_flux_reader_t *reader,
 static ngx_int_t
 ngx_http_flux_sse_heartbeat(ngx_http_flux_reader_t *reader)
 {
-    static u_char  chunk[] = "3\r\n:\n\n\r\n";
-    static u_char  plain[] = ":\n\n";
+    u_char     *base = NULL;
+    ngx_int_t   rc = NGX_OK;
+    ngx_str_t   bytes, chunk = ngx_string("3\r\n:\n\n\r\n"),
+                plain = ngx_string(":\n\n");
 
-    ngx_int_t  rc;
-
-    if (reader->request->chunked) {
-        rc = ngx_http_flux_reader_tell_bytes(reader, chunk, sizeof(chunk) - 1);
+    if (reader->compress) {
+        rc = ngx_http_flux_compress_text(reader, &plain,
+                                         reader->request->chunked, &bytes,
+                                         &base);
 
     } else {
-        rc = ngx_http_flux_reader_tell_bytes(reader, plain, sizeof(plain) - 1);
+        bytes = reader->request->chunked ? chunk : plain;
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_flux_reader_tell_bytes(reader, bytes.data, bytes.len);
+        ngx_free(base);
     }
 
     if (rc != NGX_OK) {
@@ -181,7 +250,8 @@ ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
     ngx_msec_t retry)
 {
     size_t               sent = 0;
-    u_char               block[160], event[128], *p;
+    u_char               block[160], event[128], *p, *base = NULL;
+    ngx_int_t            rc;
     ngx_str_t            bytes;
     ngx_http_request_t  *r = reader->request;
 
@@ -192,7 +262,16 @@ ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
     bytes.data = event;
     bytes.len = p - event;
 
-    if (r->chunked) {
+    if (reader->compress) {
+        if (ngx_http_flux_compress_text(reader, &bytes, r->chunked, &bytes,
+                                        &base)
+            != NGX_OK)
+        {
+            ngx_http_flux_reader_close(reader, NGX_ERROR);
+            return;
+        }
+
+    } else if (r->chunked) {
         p = ngx_sprintf(block, "%xz\r\n%V\r\n", bytes.len, &bytes);
         bytes.data = block;
         bytes.len = p - block;
@@ -203,12 +282,16 @@ ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
         bytes.data = ngx_pstrdup(r->pool, &bytes);
 
         if (bytes.data == NULL) {
+            ngx_free(base);
             ngx_http_flux_reader_close(reader, NGX_ERROR);
             return;
         }
     }
 
-    if (ngx_http_flux_sse_send(reader, &bytes, &sent) == NGX_ERROR) {
+    rc = ngx_http_flux_sse_send(reader, &bytes, &sent);
+    ngx_free(base);
+
+    if (rc == NGX_ERROR) {
         ngx_http_flux_reader_close(reader, NGX_ERROR);
         return;
     }

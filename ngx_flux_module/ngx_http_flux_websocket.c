@@ -1,6 +1,9 @@
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_websocket.h"
 
 #include <ngx_sha1.h>
+
+#include "core/flux_json.h"
 
 
 /* Read from a client before others get their turn. */
@@ -17,12 +20,14 @@ static void ngx_http_flux_ws_end(ngx_http_flux_reader_t *reader,
     ngx_http_flux_end_t why, ngx_msec_t retry);
 static void ngx_http_flux_ws_cleanup(ngx_http_flux_reader_t *reader);
 static void ngx_http_flux_ws_read(ngx_http_request_t *r);
+static void ngx_http_flux_ws_receive(ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader,
     const u_char *p, size_t len);
 static ngx_int_t ngx_http_flux_ws_event(ngx_http_flux_reader_t *reader,
     flux_ws_event_t event);
 static ngx_int_t ngx_http_flux_ws_control(ngx_http_flux_reader_t *reader,
     ngx_uint_t opcode, u_char *payload, size_t len);
+static ngx_int_t ngx_http_flux_ws_compressed(ngx_http_flux_reader_t *reader);
 static void ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader,
     ngx_uint_t code);
 
@@ -117,6 +122,40 @@ ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_str_t *accept)
 }
 
 
+/* RFC 7692: takes what the client offers, if it can be kept. */
+
+static ngx_int_t
+ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
+{
+    char                *answer;
+    ngx_str_t           *offers;
+    flux_ws_deflate_t    deflate;
+    ngx_http_request_t  *r = reader->request;
+
+    offers = ngx_http_flux_header(r, "sec-websocket-extensions");
+
+    if (offers == NULL
+        || !flux_ws_accept_deflate(&deflate, (char *) offers->data,
+                                   offers->len, FLUX_DEFLATE_WINDOW))
+    {
+        return NGX_OK;
+    }
+
+    answer = ngx_pcalloc(r->pool, deflate.length + 1);
+    if (answer == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(answer, deflate.answer, deflate.length);
+
+    reader->compress = 1;
+    reader->alone = deflate.alone;
+
+    return ngx_http_flux_add_header(r, "Sec-WebSocket-Extensions", answer)
+           != NULL ? NGX_OK : NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
 {
@@ -134,8 +173,13 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    flux_ws_parser_init(&ws->parser, flcf->max_message, 0);
     reader->context = ws;
+
+    if (flcf->compress && ngx_http_flux_ws_deflate(reader) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    flux_ws_parser_init(&ws->parser, flcf->max_message, reader->compress);
 
     if (ngx_http_flux_add_header(r, "Upgrade", "websocket") == NULL
         || ngx_http_flux_add_header(r, "Sec-WebSocket-Accept",
@@ -298,19 +342,40 @@ ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader, ngx_uint_t code)
 static void
 ngx_http_flux_ws_read(ngx_http_request_t *r)
 {
-    ssize_t                  n;
-    size_t                   total;
-    ngx_buf_t               *b = r->header_in;
-    ngx_connection_t        *c = r->connection;
     ngx_http_flux_reader_t  *reader;
-
-    static u_char            chunk[16 * 1024];
 
     reader = ngx_http_get_module_ctx(r, ngx_http_flux_module);
 
     if (reader->closing) {
         return;
     }
+
+    /* whatever a message leads to, the reader stays until here */
+
+    r->main->count++;
+    reader->served = 0;
+
+    ngx_http_flux_ws_receive(reader);
+
+    if (reader->closing) {
+        ngx_http_finalize_request(r, NGX_DONE);
+        return;
+    }
+
+    reader->served = 1;
+    r->main->count--;
+}
+
+
+static void
+ngx_http_flux_ws_receive(ngx_http_flux_reader_t *reader)
+{
+    ssize_t              n;
+    size_t               total;
+    ngx_buf_t           *b = reader->request->header_in;
+    ngx_connection_t    *c = reader->request->connection;
+
+    static u_char        chunk[16 * 1024];
 
     if (b != NULL && b->pos < b->last) {
         n = b->last - b->pos;
@@ -347,6 +412,38 @@ ngx_http_flux_ws_read(ngx_http_request_t *r)
 }
 
 
+static ngx_int_t
+ngx_http_flux_ws_compressed(ngx_http_flux_reader_t *reader)
+{
+    ngx_int_t            rc;
+    ngx_str_t            text;
+    ngx_http_flux_ws_t  *ws = reader->context;
+
+    rc = ngx_http_flux_inflate(ws->buf, ws->parser.length, ws->parser.max,
+                               &text);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    if (rc == NGX_OK && !flux_utf8_valid(text.data, text.len)) {
+        ngx_free(text.data);
+        rc = FLUX_WS_INVALID;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_flux_ws_close(reader, rc);
+        return NGX_DONE;
+    }
+
+    rc = ngx_http_flux_ws_message(reader, text.data, text.len);
+    ngx_free(text.data);
+
+    return rc;
+}
+
+
 /* NGX_DONE: the reader is gone. */
 
 static ngx_int_t
@@ -366,6 +463,7 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
         need = ngx_min(ws->parser.max, ws->parser.length + len);
 
         if (need > ws->size) {
+            need = ngx_min(ws->parser.max, ngx_max(need, ws->size * 2));
             buf = ngx_alloc(need, ngx_http_flux_hub.log);
 
             if (buf == NULL) {
@@ -390,8 +488,8 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
 
         rc = ngx_http_flux_ws_event(reader, event);
 
-        if (rc != NGX_OK) {
-            return rc;
+        if (rc != NGX_OK || reader->closing) {
+            return NGX_DONE;
         }
     }
 
@@ -405,14 +503,90 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
 }
 
 
+#if (FLUX_TEST_ECHO)
+
+static ngx_int_t
+ngx_http_flux_ws_echo(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
+{
+    size_t                     n;
+    u_char                     head[FLUX_WS_HEADER_MAX];
+    ngx_int_t                  rc = NGX_OK;
+    ngx_str_t                  text, inflated = ngx_null_string;
+    ngx_http_flux_ws_t        *ws = reader->context;
+    ngx_http_flux_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+
+    if (!flcf->echo || (event != FLUX_WS_TEXT && event != FLUX_WS_BINARY)) {
+        return NGX_DECLINED;
+    }
+
+    text.data = ws->buf;
+    text.len = ws->parser.length;
+
+    if (ws->parser.compressed) {
+        rc = ngx_http_flux_inflate(text.data, text.len, ws->parser.max,
+                                   &inflated);
+
+        if (rc == NGX_OK && event == FLUX_WS_TEXT
+            && !flux_utf8_valid(inflated.data, inflated.len))
+        {
+            rc = FLUX_WS_INVALID;
+        }
+
+        if (rc != NGX_OK) {
+            ngx_free(inflated.data);
+            ngx_http_flux_ws_close(reader, rc);
+            return NGX_DONE;
+        }
+
+        text = inflated;
+    }
+
+    n = flux_ws_header(head, event == FLUX_WS_TEXT ? FLUX_WS_OP_TEXT
+                                                   : FLUX_WS_OP_BINARY, 0,
+                       text.len);
+
+    if (ngx_http_flux_reader_tell_bytes(reader, head, n) != NGX_OK
+        || ngx_http_flux_reader_tell_bytes(reader, text.data, text.len)
+           != NGX_OK)
+    {
+        rc = NGX_ERROR;
+    }
+
+    ngx_free(inflated.data);
+
+    if (rc != NGX_OK) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+#endif
+
+
 static ngx_int_t
 ngx_http_flux_ws_event(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
 {
     ngx_http_flux_ws_t  *ws = reader->context;
 
+#if (FLUX_TEST_ECHO)
+    ngx_int_t  rc = ngx_http_flux_ws_echo(reader, event);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+#endif
+
     switch (event) {
 
     case FLUX_WS_TEXT:
+        if (ws->parser.compressed) {
+            return ngx_http_flux_ws_compressed(reader);
+        }
+
         return ngx_http_flux_ws_message(reader, ws->buf, ws->parser.length);
 
     case FLUX_WS_PING:

@@ -1,3 +1,5 @@
+#include "ngx_http_flux_cache.h"
+#include "ngx_http_flux_demand.h"
 #include "ngx_http_flux_kafka.h"
 
 #include <sys/eventfd.h>
@@ -20,7 +22,8 @@ static ngx_int_t ngx_http_flux_zone_make_wake(ngx_http_flux_zone_t *zone,
     ngx_http_flux_zone_t *old, ngx_log_t *log);
 static void ngx_http_flux_zone_cleanup(void *data);
 static void ngx_http_flux_zone_take_seat(ngx_http_flux_zone_t *zone);
-static void ngx_http_flux_zone_clear_seat(ngx_http_flux_seat_t *seat);
+static void ngx_http_flux_zone_clear_seat(ngx_http_flux_zone_t *zone,
+    ngx_http_flux_seat_t *seat);
 static ngx_int_t ngx_http_flux_zone_listen(ngx_cycle_t *cycle,
     ngx_http_flux_zone_t *zone, ngx_event_handler_pt handler);
 static void ngx_http_flux_zone_lease(ngx_event_t *ev);
@@ -109,11 +112,14 @@ static ngx_int_t
 ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone, ngx_log_t *log,
     ngx_uint_t fresh)
 {
-    size_t   size, used;
+    size_t   size, used, demand;
     u_char  *p;
 
     p = zone->shm_zone->shm.addr + ngx_pagesize;
     used = ngx_pagesize + ngx_align(sizeof(ngx_http_flux_shared_t), 64);
+    demand = ngx_http_flux_demand_size(zone->size);
+    zone->demand = zone->shm_zone->shm.addr + used;
+    used += demand;
     size = (zone->size - used) / 64 * 64;
 
     zone->shared = (ngx_http_flux_shared_t *) p;
@@ -140,6 +146,7 @@ ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone, ngx_log_t *log,
     }
 
     ngx_memzero(zone->shared, sizeof(ngx_http_flux_shared_t));
+    ngx_memzero(zone->demand, demand);
 
     if (flux_log_format(&zone->log, p, size) != FLUX_OK) {
         ngx_log_error(NGX_LOG_EMERG, log, 0, "flux zone \"%V\" is too small",
@@ -237,7 +244,9 @@ ngx_http_flux_zone_exit_worker(ngx_http_flux_main_conf_t *fmcf)
     }
 
     if (zone->seat != NULL) {
-        ngx_http_flux_zone_clear_seat(zone->seat);
+        ngx_shmtx_lock(&zone->shpool->mutex);
+        ngx_http_flux_zone_clear_seat(zone, zone->seat);
+        ngx_shmtx_unlock(&zone->shpool->mutex);
     }
 }
 
@@ -261,7 +270,7 @@ ngx_http_flux_zone_take_seat(ngx_http_flux_zone_t *zone)
 
         /* free, or of a worker that died: its readers are gone */
 
-        ngx_http_flux_zone_clear_seat(seat);
+        ngx_http_flux_zone_clear_seat(zone, seat);
 
         if (zone->seat == NULL) {
             seat->pid = (ngx_atomic_uint_t) ngx_pid;
@@ -274,8 +283,13 @@ ngx_http_flux_zone_take_seat(ngx_http_flux_zone_t *zone)
 
 
 static void
-ngx_http_flux_zone_clear_seat(ngx_http_flux_seat_t *seat)
+ngx_http_flux_zone_clear_seat(ngx_http_flux_zone_t *zone,
+    ngx_http_flux_seat_t *seat)
 {
+    if (seat->pid != 0) {
+        ngx_http_flux_demand_clear(zone, seat - zone->shared->seats);
+    }
+
     ngx_memzero(seat->connected, sizeof(seat->connected));
     ngx_memzero(seat->readers, sizeof(seat->readers));
     seat->pid = 0;
@@ -441,6 +455,9 @@ ngx_http_flux_zone_take_lease(ngx_http_flux_main_conf_t *fmcf)
 
     ngx_http_flux_zone_wake(zone);
 
+    ngx_http_flux_demand_start((ngx_cycle_t *) ngx_cycle, fmcf);
+    ngx_http_flux_cache_start((ngx_cycle_t *) ngx_cycle, fmcf);
+
     return ngx_http_flux_kafka_start((ngx_cycle_t *) ngx_cycle, fmcf);
 }
 
@@ -450,6 +467,8 @@ ngx_http_flux_zone_give_lease(ngx_http_flux_zone_t *zone)
 {
     zone->writing = 0;
 
+    ngx_http_flux_cache_stop();
+    ngx_http_flux_demand_stop();
     ngx_http_flux_kafka_stop();
 
     ngx_shmtx_lock(&zone->shpool->mutex);

@@ -64,6 +64,7 @@ struct ngx_http_flux_zone_s {
     ngx_slab_pool_t         *shpool;
     ngx_http_flux_shared_t  *shared;
     flux_log_t               log;
+    void                    *demand;        /* ngx_http_flux_demand_table_t */
     int                      wake;          /* eventfd of all workers */
     ngx_atomic_uint_t        cycle;         /* the configuration's number */
 

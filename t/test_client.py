@@ -196,7 +196,8 @@ def test_a_cut_connection_goes_on_where_it_was(server, proxy, client,
         wait_for(lambda: number * 10 in numbers(one), 20, "what was missed")
     assert sorted(numbers(one)) == [1, 2, 3, 4, 5, 10, 20, 30, 40, 50]
     assert len(one.of("snapshot")) == 1
-    assert one.of("state", value="reconnecting")
+    # a cut between two polls is none
+    assert transport == "poll" or one.of("state", value="reconnecting")
 
 
 def test_a_killed_worker_and_a_server_that_was_away(server, client):

@@ -1,41 +1,118 @@
 """The page in a real Chromium, over the module's own stream."""
 
 import itertools
+import json
+import subprocess
+import time
 
 import pytest
 
 from harness.demo import Demo
+from harness.process import BUILD, ROOT, free_port, spawn, stop, wait_for
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 _numbers = itertools.count(1)
+WIDTHS = (320, 360, 414, 768, 1024, 1280, 1440, 1920, 2560, 3840)
+PICTURES = BUILD / "screenshots"
 
 
 @pytest.fixture
 def demo(kafka, nginx, module):
     """demo(): the shipped nginx.conf and page, on topics of its own."""
-    def make(**settings):
-        return Demo(nginx, kafka, f"page{next(_numbers)}.", **settings)
+    def make(own=None, **settings):
+        topics = settings.pop("topics", f"page{next(_numbers)}.")
+        return Demo(nginx, own or kafka, topics, **settings)
     return make
 
 
-def price_of(page, symbol):
-    return page.locator(f".crypto tr:has-text('{symbol}') .price")
+@pytest.fixture
+def open_page(browser):
+    """open_page(url, **context): as `page`, of another kind of reader."""
+    contexts = []
 
+    def make(url, before=None, **settings):
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        one = context.new_page()
+        one.problems = []
+        one.on("pageerror", lambda e: one.problems.append(str(e)))
+        one.on("console", lambda m: one.problems.append(m.text)
+               if m.type == "error" else None)
+        if before:
+            one.add_init_script(before)
+        one.goto(url)
+        return one
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def picture(page, name, **options):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", **options)
+
+
+def price_of(page, symbol):
+    return page.locator(f".crypto tr.row:has-text('{symbol}') .price span")
+
+
+def wait_price(page, symbol, price, timeout=20000):
+    price_of(page, symbol).filter(has_text=price).wait_for(timeout=timeout)
+
+
+def wait_card(page, card, words, timeout=20000):
+    page.locator(f".{card} > header .fresh", has_text=words).wait_for(
+        timeout=timeout)
+
+
+def wait_connected(page, timeout=30000):
+    page.locator("#connection", has_text="Connected").wait_for(
+        timeout=timeout)
+
+
+def fill(one):
+    """Something in every card."""
+    one.coin("BTC-USD", "93426.10", name="Bitcoin")
+    one.coin("ETH-USD", "3312.45", change="-2.25", name="Ethereum")
+    one.coin("BCH-USD", "431.80", change="0.00", name="Bitcoin Cash")
+    for symbol, price, change in (("AAPL", "229.37", "1.20"),
+                                  ("MSFT", "430.12", "-0.80"),
+                                  ("BRK.B", "453.90", "0.10")):
+        one.stock(symbol, price, change)
+    one.headline("https://example.org/1", "Harbour city opens a new tram line"
+                 " that crosses the old bridge and returns by the new one " * 3)
+    one.weather("london", "London")
+    for producer in ("crypto", "weather", "news", "stocks"):
+        one.heartbeat(f"flux-{producer}")
+
+
+# the data
 
 def test_the_page_shows_the_snapshot_and_follows_updates(demo, page):
     one = demo()
-    one.coin("BTC-USD", "93426.10", name="Bitcoin")
-    one.coin("ETH-USD", "3312.45", change="-2.25", name="Ethereum")
+    fill(one)
     page.goto(one.url())
 
-    price_of(page, "BTC-USD").filter(has_text="93,426.10").wait_for()
-    price_of(page, "ETH-USD").filter(has_text="3,312.45").wait_for()
-    page.locator("#connection", has_text="Connected").wait_for()
-    page.locator(".crypto .fresh", has_text="Live").wait_for()
+    wait_price(page, "BTC-USD", "93,426.10")
+    wait_price(page, "ETH-USD", "3,312.45")
+    wait_connected(page)
+    wait_card(page, "crypto", "Live")
+    page.locator(".stocks .row", has_text="AAPL").wait_for()
+    page.locator(".news li", has_text="Harbour city").wait_for()
+    page.locator(".weather .city", has_text="London").locator(
+        ".temperature", has_text="56°").wait_for()    # an American's degrees
+    page.locator(".producers li", has_text="crypto").wait_for()
+    page.locator(".transport", has_text="WebSocket").wait_for()
 
     one.coin("BTC-USD", "93500.20")
-    price_of(page, "BTC-USD").filter(has_text="93,500.20").wait_for()
+    wait_price(page, "BTC-USD", "93,500.20")
+    assert price_of(page, "BTC-USD").get_attribute("data-flash") == "up"
+    one.coin("BTC-USD", "93400.20")
+    wait_price(page, "BTC-USD", "93,400.20")
+    assert price_of(page, "BTC-USD").get_attribute("data-flash") == "down"
+    picture(page, "page", full_page=True)
     assert page.problems == []
 
 
@@ -45,4 +122,501 @@ def test_the_card_says_where_its_data_come_from(demo, page, source, words):
     one = demo()
     one.coin("BTC-USD", "1.00", source=source)
     page.goto(one.url())
-    page.locator(".crypto .fresh", has_text=words).wait_for()
+    wait_card(page, "crypto", words)
+
+
+def test_the_sparkline_is_drawn_from_the_snapshots_history(demo, page):
+    one = demo()
+    for price in ("1.00", "3.00", "2.00"):
+        one.coin("BTC-USD", price)
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "2.00")
+    path = page.locator(".crypto .spark path").get_attribute("d")
+    assert path.count("L") == 2
+
+
+def test_the_first_price_comes_within_300_ms_and_60_kilobytes(
+        demo, open_page):
+    one = demo()
+    fill(one)
+    url = one.url()
+    script = """
+        new MutationObserver((_, observer) => {
+            if (document.querySelector('.crypto .price span')?.textContent) {
+                window.firstPrice = performance.now();
+                observer.disconnect();
+            }
+        }).observe(document, { childList: true, subtree: true });
+    """
+    seen = []
+    for _ in range(5):          # two cores, and others on them
+        page = open_page(url, before=script)
+        wait_price(page, "BTC-USD", "93,426.10")
+        seen.append(page.evaluate(
+            "firstPrice - performance.getEntriesByType('navigation')[0]"
+            ".responseEnd"))
+    size = page.evaluate(
+        "[...performance.getEntriesByType('resource'),"
+        " ...performance.getEntriesByType('navigation')]"
+        ".reduce((sum, one) => sum + one.transferSize, 0)")
+    print(f"first price after {min(seen):.0f} ms ({seen}), {size} bytes")
+    assert min(seen) < 300
+    assert size < 60 * 1024
+
+
+def test_the_page_asks_nobody_else_and_keeps_to_its_policy(demo, page):
+    one = demo()
+    fill(one)
+    asked = []
+    page.on("request", lambda r: asked.append(r.url))
+    answer = page.goto(one.url())
+    wait_price(page, "BTC-USD", "93,426.10")
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy and "default-src 'none'" in policy
+    assert all(url.startswith(one.url()) for url in asked)
+    assert page.problems == []
+
+
+def test_a_row_opens_to_its_chart_and_uplot_comes_only_then(demo, page):
+    one = demo()
+    one.place_uplot()
+    for n in range(30):
+        one.coin("BTC-USD", f"{100 + n}.00", name="Bitcoin")
+    asked = []
+    page.on("request", lambda r: asked.append(r.url))
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "129.00")
+    assert not any("uPlot" in url for url in asked)
+    page.get_by_role("button", name="Bitcoin").click()
+    page.locator(".chart canvas").wait_for()
+    page.locator(".detail dd", has_text="120.00").wait_for()
+    picture(page, "chart")
+    assert page.problems == []
+
+
+def test_without_uplot_the_row_has_a_larger_sparkline(demo, page):
+    one = demo()
+    for n in range(3):
+        one.coin("BTC-USD", f"{100 + n}.00", name="Bitcoin")
+    page.goto(one.url())
+    page.get_by_role("button", name="Bitcoin").click()
+    page.locator(".chart > svg path[d]").wait_for()
+
+
+def test_stocks_have_tabs_that_arrows_reach_and_rows_that_open(demo, page):
+    one = demo()
+    fill(one)
+    page.goto(one.url())
+    rows = page.locator(".stocks .row")
+    rows.first.filter(has_text="AAPL").wait_for()
+    page.get_by_role("tab", name="Gainers").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("tab", name="Losers").get_attribute(
+        "aria-selected") == "true"
+    rows.first.filter(has_text="MSFT").wait_for()
+    page.keyboard.press("End")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator(".stocks .detail", has_text="Previous close").wait_for()
+    page.reload()
+    page.locator(".stocks .detail", has_text="Previous close").wait_for()
+    assert page.get_by_role("tab", name="All").get_attribute(
+        "aria-selected") == "true"
+
+
+# cities
+
+def test_a_city_is_suggested_added_remembered_and_removed(demo, page):
+    one = demo()
+    one.weather("oslo", "Oslo", temperature=-7.4)
+    one.weather("sao-paulo", "São Paulo", temperature=29.0)
+    page.goto(one.url())
+    box = page.get_by_role("combobox", name="Add a city")
+    box.fill("osl")
+    page.get_by_role("option", name="Oslo").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    oslo = page.locator(".city", has_text="Oslo")
+    oslo.locator(".temperature", has_text="19°").wait_for()
+    page.get_by_role("button", name="Degrees Fahrenheit").click()
+    oslo.locator(".temperature", has_text="-7°").wait_for()
+
+    box.fill("sao pau")
+    page.get_by_role("option", name="São Paulo").click()
+    page.locator(".city", has_text="São Paulo").locator(
+        ".temperature", has_text="29").wait_for()
+
+    page.reload()
+    oslo.locator(".temperature", has_text="-7°").wait_for()
+    page.get_by_role("button", name="Remove Oslo").click()
+    oslo.wait_for(state="detached")
+    page.reload()
+    page.locator(".city", has_text="São Paulo").wait_for()
+    assert oslo.count() == 0
+    assert page.problems == []
+
+
+def test_the_location_is_asked_for_only_by_the_button(demo, open_page):
+    one = demo()
+    one.weather("oslo", "Oslo")
+    page = open_page(one.url(), permissions=["geolocation"],
+                     geolocation={"latitude": 59.8, "longitude": 10.6})
+    wait_connected(page)
+    assert page.locator(".city", has_text="Oslo").count() == 0
+    page.get_by_role("button", name="My location").click()
+    page.locator(".city", has_text="Oslo").wait_for()
+
+
+@pytest.mark.skipif(
+    not list((ROOT / "ngx_flux_module").glob("*demand*")),
+    reason="the module writes no demand yet")
+def test_a_change_of_city_moves_the_demand(demo, page):
+    one = demo()
+    page.goto(one.url())
+    wait_connected(page)
+
+    def demanded():
+        return {record.key.split("/", 1)[1]: record.value for record
+                in one.kafka.records(one.topics + "demand.weather")}
+
+    page.get_by_role("combobox", name="Add a city").fill("Oslo")
+    page.keyboard.press("Enter")
+    wait_for(lambda: demanded().get("oslo"), 10, "oslo is asked for")
+    page.get_by_role("button", name="Remove Oslo").click()
+    wait_for(lambda: not demanded().get("oslo"), 20, "and no more")
+
+
+# trouble
+
+def test_kafka_stopped_and_back_blanks_nothing(demo, own_kafka, page):
+    one = demo(own_kafka)
+    fill(one)
+    page.goto(one.url())
+    wait_card(page, "crypto", "Live")
+    own_kafka.stop()
+    wait_card(page, "crypto", "Down", 60000)
+    wait_card(page, "stocks", "Down", 60000)
+    assert price_of(page, "BTC-USD").inner_text() == "93,426.10"
+    picture(page, "kafka-down")
+    own_kafka.start()
+    one.coin("BTC-USD", "93999.00")
+    wait_price(page, "BTC-USD", "93,999.00", 60000)
+    wait_card(page, "crypto", "Live", 60000)
+    assert page.locator(".stocks .row").count() == 3
+
+
+def test_a_reload_of_nginx_and_its_kill_lose_nothing(demo, page):
+    one = demo()
+    fill(one)
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "93,426.10")
+    page.get_by_role("button", name="Bitcoin BTC").click()
+    page.locator(".detail").wait_for()
+    for price, trouble in (("1.00", one.nginx.reload),
+                           ("2.00", lambda: kill_workers(one.nginx))):
+        trouble()
+        one.coin("BTC-USD", price)
+        wait_price(page, "BTC-USD", price, 60000)
+        wait_connected(page)
+        assert page.locator(".crypto .detail").count() == 1
+        assert page.locator(".stocks .row").count() == 3
+
+
+def kill_workers(nginx):
+    for worker in nginx.workers():
+        nginx.expect_kill(worker)
+        nginx.kill(worker)
+
+
+def test_a_stopped_producer_degrades_its_card_only(demo, page):
+    one = demo()
+    fill(one)
+    page.goto(one.url())
+    wait_card(page, "crypto", "Live")
+    wait_card(page, "stocks", "Live")
+    one.heartbeat("flux-crypto", state="stopped")
+    wait_card(page, "crypto", "Producer down")
+    wait_card(page, "stocks", "Live")
+    wait_card(page, "news", "Live")
+    one.heartbeat("flux-crypto")
+    wait_card(page, "crypto", "Live")
+
+
+@pytest.mark.slow
+def test_a_killed_producer_degrades_its_card_only(demo, own_kafka, page):
+    if not (BUILD / "flux-crypto").exists():
+        pytest.skip("the producers are not built")
+    one = demo(own_kafka, topics="flux.")
+    fill(one)
+    producer = spawn([BUILD / "flux-crypto", "--brokers", own_kafka.brokers,
+                      "--provider", "simulated", "--heartbeat", "2s"])
+    page.goto(one.url())
+    wait_card(page, "crypto", "Simulated", 30000)
+    stop(producer, 9)
+    wait_card(page, "crypto", "Producer down", 60000)
+    one.heartbeat("flux-news")
+    wait_card(page, "news", "Live")
+    assert page.locator(".crypto .row").count() >= 10
+
+
+def test_offline_and_online_again(demo, own_kafka, page):
+    one = demo()
+    fill(one)
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "93,426.10")
+    wait_connected(page)
+    page.context.set_offline(True)
+    port = one.nginx.port
+    one.nginx.quit()
+    page.locator("#connection", has_text="Offline").wait_for(timeout=30000)
+    wait_card(page, "crypto", "Offline")
+    assert price_of(page, "BTC-USD").inner_text() == "93,426.10"
+    picture(page, "offline")
+    one.nginx.start()
+    assert one.nginx.port == port
+    page.context.set_offline(False)
+    one.coin("BTC-USD", "5.00")
+    wait_price(page, "BTC-USD", "5.00", 40000)
+    wait_connected(page)
+
+
+def test_two_tabs_show_the_same(demo, open_page):
+    one = demo()
+    fill(one)
+    first = open_page(one.url())
+    second = first.context.new_page()
+    second.goto(one.url())
+    for page in (first, second):
+        wait_price(page, "BTC-USD", "93,426.10")
+    one.coin("BTC-USD", "7.00")
+    second.bring_to_front()
+    wait_price(second, "BTC-USD", "7.00")
+    first.bring_to_front()
+    wait_price(first, "BTC-USD", "7.00")
+
+
+def test_a_reload_of_the_page_goes_on_with_what_it_had(demo, page):
+    one = demo()
+    fill(one)
+    one.place_uplot()
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "93,426.10")
+    page.get_by_role("button", name="Ethereum").click()
+    page.locator(".crypto .detail").wait_for()
+    page.locator(".news li").wait_for()
+    page.evaluate("scrollTo(0, 500)")
+    wait_for(lambda: page.evaluate("scrollY") == 500, 5, "scrolled")
+    sockets = []
+    page.on("websocket", lambda s: sockets.append(s.url))
+    page.reload()
+    wait_price(page, "BTC-USD", "93,426.10")
+    assert page.locator(".crypto .detail").count() == 1
+    wait_for(lambda: abs(page.evaluate("scrollY") - 500) < 60, 5,
+             "it is where it was")
+    wait_connected(page)
+    assert "cursor=" in sockets[0]
+    one.coin("BTC-USD", "8.00")
+    wait_price(page, "BTC-USD", "8.00")
+    assert page.problems == []
+
+
+# people
+
+def test_a_phone_shows_live_prices_on_its_first_screen(demo, open_page):
+    one = demo()
+    fill(one)
+    page = open_page(one.url(), viewport={"width": 360, "height": 640},
+                     has_touch=True, is_mobile=True)
+    wait_price(page, "BTC-USD", "93,426.10")
+    box = price_of(page, "BTC-USD").bounding_box()
+    assert box["y"] + box["height"] < 640
+    assert box["x"] + box["width"] <= 360
+    picture(page, "phone")
+
+
+def test_no_width_clips_a_name_or_scrolls_sideways(demo, page):
+    one = demo()
+    fill(one)
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "93,426.10")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate("new Promise(requestAnimationFrame)")
+        assert page.evaluate(
+            "document.documentElement.scrollWidth") <= width, width
+        for name in page.locator(".crypto .title").all():
+            assert name.bounding_box()["width"] > 60, width
+            assert name.evaluate("n => n.scrollWidth <= n.clientWidth + 1")
+        clipped = page.evaluate(
+            "[...document.querySelectorAll('.card')].filter((c) => "
+            "c.scrollWidth > c.clientWidth + 1).map((c) => c.className)")
+        assert clipped == [], width
+        picture(page, f"width-{width}")
+
+
+def test_everything_is_reached_by_keyboard_and_shows_it(demo, page):
+    one = demo()
+    fill(one)
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "93,426.10")
+    page.locator(".news li").wait_for()
+    page.locator(".stocks .row").first.wait_for()
+    page.locator(".mover").first.wait_for()
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        where = page.evaluate("""() => {
+            const node = document.activeElement;
+            const seen = (style) => style.outlineStyle !== 'none'
+                && parseFloat(style.outlineWidth) >= 2;
+            return node === document.body ? null : {
+                name: (node.getAttribute('aria-label')
+                       ?? node.textContent.trim())
+                      || document.querySelector(`label[for=${node.id}]`)
+                          ?.textContent,
+                seen: seen(getComputedStyle(node))
+                      || seen(getComputedStyle(node, '::after')) };
+        }""")
+        if where is None:
+            break
+        reached.append(where)
+    names = " | ".join(one["name"] or "" for one in reached)
+    for name in ("Skip", "Pause", "Theme", "Bitcoin BTC-USD", "Ethereum",
+                 "Gainers", "AAPL", "Add a city", "My location",
+                 "Remove London", "Harbour city"):
+        assert name in names, names
+    assert [one for one in reached if not one["seen"]] == []
+    assert [one for one in reached if not one["name"]] == []
+
+
+@pytest.fixture(scope="session")
+def axe():
+    result = subprocess.run([ROOT / "tools/npm", "axe-core@4.10.3"],
+                            check=True, capture_output=True, text=True)
+    folder = result.stdout.splitlines()[-1]
+    return open(f"{folder}/axe-core/axe.min.js").read()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_axe_finds_nothing(demo, browser, axe, scheme, width):
+    one = demo()
+    fill(one)
+    one.coin("SOL-USD", "189.64", source="simulated", name="Solana")
+    one.place_uplot()
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True,
+                                  reduced_motion="reduce",
+                                  viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto(one.url())
+    wait_price(page, "SOL-USD", "189.64")
+    page.locator(".news li").wait_for()
+    page.get_by_role("button", name="Bitcoin BTC").click()
+    page.locator(".chart canvas").wait_for()
+    page.get_by_role("combobox").fill("par")
+    page.get_by_role("option", name="Paris").wait_for()
+    picture(page, f"{scheme}-{width}", full_page=True)
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")["violations"]
+    context.close()
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]])
+            for v in found] == []
+
+
+def test_the_theme_follows_the_system_and_the_switch(demo, open_page):
+    one = demo()
+    page = open_page(one.url(), color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(ground)
+    assert light != dark
+    button = page.get_by_role("button", name="Theme")
+    button.click()
+    assert page.evaluate(ground) == light
+    page.reload()
+    assert page.evaluate(ground) == light
+    button.click()
+    assert page.evaluate(ground) == dark
+
+
+def test_a_pause_holds_the_picture_and_goes_on_with_the_newest(demo, page):
+    one = demo()
+    one.coin("BTC-USD", "1.00")
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "1.00")
+    button = page.get_by_role("button", name="Pause updates")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    one.coin("BTC-USD", "2.00")
+    one.coin("BTC-USD", "3.00")
+    page.wait_for_function("document.querySelector('.crypto .fresh')")
+    reader = one.nginx.sse("/live/crypto")
+    reader.wait_snapshot("crypto")
+    page.evaluate("new Promise((go) => setTimeout(go, 300))")
+    assert price_of(page, "BTC-USD").inner_text() == "1.00"
+    button.click()
+    wait_price(page, "BTC-USD", "3.00")
+
+
+def test_reduced_motion_moves_nothing(demo, open_page):
+    one = demo()
+    one.coin("BTC-USD", "1.00")
+    page = open_page(one.url(), reduced_motion="reduce")
+    wait_price(page, "BTC-USD", "1.00")
+    one.coin("BTC-USD", "2.00")
+    wait_price(page, "BTC-USD", "2.00")
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_numbers_and_times_are_the_readers(demo, open_page):
+    one = demo()
+    fill(one)
+    page = open_page(one.url(), locale="de-DE", timezone_id="Asia/Tokyo")
+    wait_price(page, "BTC-USD", "93.426,10")
+    page.get_by_role("button", name="Bitcoin BTC").click()
+    page.locator(".detail dd", has_text="12:04:05").wait_for()
+    assert "2026" in page.locator(".news time").get_attribute("title")
+    page.locator(".city", has_text="Tokyo").wait_for()
+
+
+# speed
+
+@pytest.mark.slow
+def test_fifty_updates_a_second_on_a_hundred_rows_cost_little(demo, page):
+    one = demo()
+    for n in range(100):
+        for price in ("10.00", "11.00"):
+            one.coin(f"C{n:03}-USD", price, queued=True)
+    one.kafka.flush()
+    page.goto(one.url())
+    wait_price(page, "C099-USD", "11.00")
+    page.evaluate("""() => {
+        window.long = [];
+        new PerformanceObserver((list) => long.push(...list.getEntries()
+            .map((entry) => entry.duration))).observe({ type: 'longtask' });
+    }""")
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def busy():
+        metrics = {m["name"]: m["value"] for m in session.send(
+            "Performance.getMetrics")["metrics"]}
+        return metrics["Timestamp"], metrics["TaskDuration"], \
+            metrics["ScriptDuration"]
+
+    begun, used, scripts = busy()
+    start = time.monotonic()
+    for n in range(400):        # a pace, not a wait: 50 a second
+        one.coin(f"C{n % 100:03}-USD", f"{n}.50", queued=True)
+        time.sleep(max(0, start + n / 50 - time.monotonic()))
+    one.kafka.flush()
+    wait_price(page, "C099-USD", "399.50")
+    ended, used_then, scripts_then = busy()
+    share = (used_then - used) / (ended - begun)
+    script = (scripts_then - scripts) / (ended - begun)
+    long = page.evaluate("long")
+    print(f"{share:.1%} of a core, scripts {script:.1%}, long tasks {long}")
+    assert share < 0.10
+    assert len(long) <= 1       # other programs have the cores as well

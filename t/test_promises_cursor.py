@@ -134,12 +134,50 @@ def test_cursor_older_than_kafkas_retention_is_reset_as_expired(
     drop(reader)
     for i in range(1, 10):
         kafka.send(topic, {"n": i}, key="k")
+    wait_for(lambda: one.status()["feeds"]["f"]["records"] == 10)
     kafka.delete_records(topic, before=5)
     two = nginx(kafka=kafka, http_conf=feed(topic), server_conf=LIVE)
     expect_reset(two.again(reader), "expired", {"k": {"n": 9}})
     again = one.again(reader)
     again.wait_updates(9)
     check_no_reset(again.messages)
+
+
+def test_live_reader_of_a_node_slower_than_retention_is_told(
+        kafka, nginx, module, transport):
+    topic = kafka.create_topic()
+    n = nginx(kafka=kafka, http_conf=feed(topic), server_conf=LIVE)
+    for i in range(3):
+        kafka.send(topic, {"n": i}, key=f"k{i}")
+    readers = [getattr(n, transport)("/live") for _ in range(2)]
+    for reader in readers:
+        reader.wait_value("f", "k2", {"n": 2})
+    writer = n.writer
+    os.kill(writer, signal.SIGSTOP)
+    try:
+        for i in range(3, 60):
+            kafka.send(topic, {"n": i}, key=f"k{i}")
+        kafka.delete_records(topic, before=50)
+    finally:
+        os.kill(writer, signal.SIGCONT)
+
+    def snapshot():
+        items = n.poll("/live").messages[0]["items"]
+        values = {item["key"]: item["data"] for item in items}
+        return values if "k59" in values else None
+
+    # some were on their way; the others were gone when they were asked for
+    values = wait_for(snapshot)
+    assert "k49" not in values and len(values) >= 13
+    for reader in readers:
+        expect_reset(reader, "expired", values)
+        assert len(reader.of_type("reset")) == 1
+    left = [n.again(reader) for reader in readers]
+    kafka.send(topic, {"n": 60}, key="k60")
+    for reader in readers + left:
+        reader.wait_value("f", "k60", {"n": 60})
+    for reader in left:
+        check_no_reset(reader.messages)
 
 
 # --- the topic is made anew -------------------------------------------------------

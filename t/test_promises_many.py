@@ -219,9 +219,8 @@ def test_paced_reader_gets_the_newest_of_each_key_at_its_pace(
         wait_state(reader, wanted)
         check_order(reader.messages)
         times = [frame.at for frame in reader.frames]
-        # one may come late and the next in time
-        assert all(later - earlier > 0.3 for earlier, later
-                   in zip(times, times[2:]))
+        # the first may come late and the last in time
+        assert times[-1] - times[0] > 0.2 * (len(times) - 2)
         assert len(reader.frames) <= 15
         assert len(reader.updates()) <= 7 * len(reader.frames)
 

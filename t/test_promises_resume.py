@@ -2,12 +2,13 @@
 is cut off."""
 
 import random
+import time
 
 import pytest
 
 from harness.load import (
     Load, Returning, alternating, check_exactly_once, check_no_reset,
-    check_order, truth)
+    check_order, drop, truth)
 
 # exactness is tested: nobody is to be conflated as Python takes its time
 LIVE = "location = /live { flux_stream f; flux_buffer 16m; }"
@@ -113,3 +114,55 @@ def test_a_room_that_is_quiet_in_a_busy_feed_is_resumed_after_wrap_around(
     reader.wait_updates(len(sent))
     check_no_reset(reader.messages)
     check_exactly_once(sent, reader.messages)
+
+
+def test_a_reader_that_polls_gets_every_record_once(kafka, nginx, module):
+    topic = kafka.create_topic(partitions=3)
+    n = nginx(kafka=kafka, http_conf=f"flux_feed f {{ topic {topic}; }}",
+              server_conf=LIVE, listen="reuseport")
+    cursor, messages = n.poll("/live").cursor, []
+
+    def poll(wait):
+        nonlocal cursor
+        frame = n.poll("/live", cursor=cursor, wait=wait)
+        cursor = frame.cursor
+        messages.extend(m for m in frame.messages if m["type"] != "cursor")
+
+    with Load(kafka, topic, 2000) as load:
+        while load.n < 4000:
+            poll(random.choice(["0s", "10ms", "5s"]))
+    records = truth(kafka, topic)
+    deadline = time.monotonic() + 10
+    while len(messages) < len(records) and time.monotonic() < deadline:
+        poll("1s")
+    check_no_reset(messages)
+    check_exactly_once(records, messages)
+
+
+def test_a_cursor_goes_from_any_transport_to_any_other(kafka, nginx, module):
+    topic = kafka.create_topic(partitions=2)
+    n = nginx(kafka=kafka, http_conf=f"flux_feed f {{ topic {topic}; }}",
+              server_conf=LIVE, listen="reuseport")
+    cursor, messages = n.poll("/live").cursor, []
+    with Load(kafka, topic, 1000) as load:
+        for _ in range(90):
+            how = random.choice(["poll", "sse", "ws"])
+            load.wait(random.randrange(1, 40))
+            if how == "poll":
+                frame = n.poll("/live", cursor=cursor)
+                cursor = frame.cursor
+                messages += [m for m in frame.messages
+                             if m["type"] != "cursor"]
+                continue
+            reader = getattr(n, how)(
+                "/live", cursor=cursor, compress=random.random() < 0.5)
+            reader.wait(lambda s: s.messages)
+            drop(reader)
+            cursor = reader.cursor
+            messages += reader.messages
+    last = n.sse("/live", cursor=cursor)
+    records = truth(kafka, topic)
+    last.wait_updates(len(records) - len(messages))
+    messages += last.messages
+    check_no_reset(messages)
+    check_exactly_once(records, messages)

@@ -92,8 +92,8 @@ def demo(tmp_path_factory):
 def test_the_demo_serves_the_page_its_streams_and_its_figures(demo):
     one = demo().wait_up()
 
-    assert request("GET", one.url("/flux/status")).json()["clusters"][
-        "main"]["state"] == "up"
+    wait_for(lambda: request("GET", one.url("/flux/status")).json()[
+        "clusters"]["main"]["state"] == "up", 20, "Kafka is up")
     metrics = request("GET", one.url("/flux/metrics"))
     assert b"flux_records_total{" in metrics.body
     if (ROOT / "html" / "index.html").exists():

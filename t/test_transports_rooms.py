@@ -246,7 +246,7 @@ def test_subscribe_errors(rooms):
     error({"op": "unsubscribe", "rooms": ["no"]}, "unsubscribe", "unknown",
           "no")
     error({"op": "dance"}, "dance", "bad_request")
-    error({"op": "publish", "data": 1, "id": 1}, "publish", "bad_request")
+    error({"op": "publish", "data": 1, "id": 1}, "publish", "forbidden")
     error({"op": 5}, None, "bad_request")
     error({}, None, "bad_request")
     error([], None, "bad_request")
@@ -366,4 +366,5 @@ def test_pace_by_the_client(rooms, kafka, transport):
     got = [m["data"]["i"] for m in r.updates("a")]
     assert got == sorted(set(got)) and len(got) < 20
     times = [f.at for f in r.frames]
-    assert all(b - a > 0.2 for a, b in zip(times[1:], times[2:]))
+    # the first may come late and the last in time
+    assert times[-1] - times[0] > 0.3 * (len(times) - 3)

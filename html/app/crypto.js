@@ -1,11 +1,14 @@
 /** The crypto card: live prices with a sparkline, the day's top movers. */
 
 import { attribute, element, text } from "./dom.js";
-import { percent, price, short, exact } from "./format.js";
+import { facts, showChange } from "./figures.js";
+import { exact, price, short } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { flash, Table } from "./table.js";
 
 const MOVERS = 4;
+const SPARK = 1000;             // ms between two drawings of a sparkline
+const RANK = 1000;              // and of the top movers
 
 /** @param {import("./main.js").Page} page */
 export function mountCrypto({ live, store, frames, fresh }) {
@@ -17,7 +20,8 @@ export function mountCrypto({ live, store, frames, fresh }) {
 
     function make(key) {
         const parts = { spark: sparkline(), price: element("span"),
-                        change: element("td.number.change"), last: null };
+                        change: element("td.number.change"), last: null,
+                        drawn: -SPARK };
         const data = feed.items.get(key).data;
         return {
             parts,
@@ -41,22 +45,37 @@ export function mountCrypto({ live, store, frames, fresh }) {
             flash(parts.price, now < before ? "down" : "up");
         }
         showChange(parts.change, item.data.change);
-        drawSpark(parts.spark, feed.history.get(key));
+        if (performance.now() - parts.drawn >= SPARK) {
+            drawSpark(parts.spark, feed.history.get(key));
+            parts.drawn = performance.now();
+        }
         parts.last = item;
     }
 
     function detail(key) {
-        const names = ["Open", "High", "Low", "Volume", "As of"];
-        const values = names.map(() => element("dd"));
-        const node = element("dl.facts", {}, ...names.map((name, i) =>
-            element("div", {}, element("dt", {}, name), values[i])));
+        const figures = facts(["Open", "High", "Low", "Volume", "As of"],
+            () => {
+                const { data, ts } = feed.items.get(key) ?? { data: {}, ts: 0 };
+                return [price(data.open), price(data.high), price(data.low),
+                        short(data.volume), exact(Date.parse(data.time) || ts)];
+            });
+        const frame = element("div.chart");
+        const name = feed.items.get(key).data.name ?? key;
+        let picture = null, closed = false;
+
+        import("./chart.js").then(({ chart }) => {
+            picture = closed ? null : chart(frame, name,
+                () => feed.history.get(key) ?? []);
+        });
         return {
-            node,
+            node: element("div", {}, frame, figures.node),
             draw() {
-                const { data, ts } = feed.items.get(key);
-                [price(data.open), price(data.high), price(data.low),
-                 short(data.volume), exact(Date.parse(data.time) || ts)]
-                    .forEach((value, i) => text(values[i], value));
+                figures.draw();
+                picture?.draw();
+            },
+            close() {
+                closed = true;
+                picture?.close();
             },
         };
     }
@@ -76,7 +95,12 @@ export function mountCrypto({ live, store, frames, fresh }) {
         table.arrange(order);
     }
 
+    let ranked = -RANK;
     function drawMovers() {
+        if (performance.now() - ranked < RANK) {
+            return;
+        }
+        ranked = performance.now();
         const top = [...feed.items.values()]
             .filter(({ data }) => Number.isFinite(Number(data.change)))
             .sort((a, b) => Math.abs(b.data.change) - Math.abs(a.data.change))
@@ -107,13 +131,5 @@ export function mountCrypto({ live, store, frames, fresh }) {
         frames.draw("movers", drawMovers);
     });
     fresh(card.querySelector(".fresh"), {
-        feed, rooms: ["crypto"], patience: 20000, producer: "flux-crypto" });
-}
-
-/** The arrow says by shape what the colour says. */
-export function showChange(node, change) {
-    const number = Number(change);
-    const direction = number > 0 ? "up" : number < 0 ? "down" : "even";
-    attribute(node, "data-direction", direction);
-    text(node, percent(number));
+        feed, room: "crypto", patience: 20000, producer: "flux-crypto" });
 }

@@ -30,6 +30,12 @@ export function percent(value) {
         .format(value / 100);
 }
 
+/** A number beside an axis whose marks are `step` apart. */
+export function axis(value, step) {
+    return decimal(step > 0 ? Math.min(8, Math.max(0,
+        Math.ceil(-Math.log10(step)))) : 2).format(value);
+}
+
 export function short(value) {
     return decimal(0, { notation: "compact", minimumFractionDigits: 0,
                         maximumFractionDigits: 1 }).format(value);

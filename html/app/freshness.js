@@ -6,7 +6,7 @@
 import { attribute, text } from "./dom.js";
 import { span, time } from "./format.js";
 
-const HEARTBEAT_LATE = 35000;   // three of the producers' and a little
+export const HEARTBEAT_LATE = 35000;   // three of the producers' and a little
 
 const SOURCES = { replay: "replayed", simulated: "simulated" };
 const STATES = { live: "Live", replayed: "Replay", simulated: "Simulated" };

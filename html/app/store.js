@@ -65,6 +65,8 @@ export class Store {
     #feeds = new Map();
     #numbers;
     #listeners = new Map();
+    /** called with each update, whatever its room */
+    onUpdate = null;
     /** the cursor of the saved state, if there is one */
     cursor = "";
 
@@ -96,6 +98,7 @@ export class Store {
                 heard();
             }),
             room.on("update", (item) => {
+                this.onUpdate?.();
                 feed.put(item);
                 feed.known = true;
                 heard(item.key);

@@ -4,6 +4,7 @@
  */
 
 import { attribute, element } from "./dom.js";
+import { tab } from "./memory.js";
 
 /**
  * @typedef {object} Look  what a card says of its rows
@@ -31,7 +32,11 @@ export class Table {
         this.#body = body;
         this.#frames = frames;
         this.#look = look;
-        this.#memory = `flux.open.${look.name}`;
+        this.#memory = `open.${look.name}`;
+    }
+
+    get size() {
+        return this.#rows.size;
     }
 
     has(key) {
@@ -86,7 +91,7 @@ export class Table {
         button.addEventListener("click", () => this.#toggle(key));
         this.#rows.set(key, row);
         this.#look.draw(parts, key);
-        if (sessionStorage.getItem(this.#memory) === key) {
+        if (tab.get(this.#memory) === key) {
             this.#toggle(key);
         }
         return row;
@@ -123,9 +128,9 @@ export class Table {
             attribute(row.button, "aria-expanded", "true");
             attribute(row.button, "aria-controls", row.id);
             view.draw();
-            sessionStorage.setItem(this.#memory, key);
+            tab.set(this.#memory, key);
         } else {
-            sessionStorage.removeItem(this.#memory);
+            tab.set(this.#memory, null);
         }
     }
 
@@ -138,8 +143,27 @@ export class Table {
     }
 }
 
-/** Lets a cell flash; two names of one animation, so that it starts anew. */
+const FLASH = 700;              // ms
+const flashing = new Map();
+
+/** Lets a cell flash: one timer for all, and no animation to compute. */
 export function flash(cell, direction) {
-    const again = cell.dataset.flash?.endsWith("1") ? "2" : "1";
-    cell.dataset.flash = direction + again;
+    if (flashing.size === 0) {
+        setTimeout(endFlashes, FLASH / 2);
+    }
+    cell.dataset.flash = direction;
+    flashing.set(cell, performance.now() + FLASH);
+}
+
+function endFlashes() {
+    const now = performance.now();
+    for (const [cell, end] of flashing) {
+        if (end <= now) {
+            delete cell.dataset.flash;
+            flashing.delete(cell);
+        }
+    }
+    if (flashing.size) {
+        setTimeout(endFlashes, FLASH / 2);
+    }
 }

@@ -1,13 +1,13 @@
 /** Dark or light: as the system prefers, until the reader chooses. */
 
 import { text } from "./dom.js";
+import { browser } from "./memory.js";
 
-const SAVED = "flux.theme";
 const ORDER = ["system", "light", "dark"];
 
 export function mountTheme() {
     const button = document.getElementById("theme");
-    let theme = localStorage.getItem(SAVED);
+    let theme = browser.get("theme");
 
     function apply(next) {
         theme = ORDER.includes(next) ? next : "system";
@@ -21,7 +21,7 @@ export function mountTheme() {
 
     button.addEventListener("click", () => {
         apply(ORDER[(ORDER.indexOf(theme) + 1) % ORDER.length]);
-        localStorage.setItem(SAVED, theme);
+        browser.set("theme", theme);
     });
     apply(theme);
 }

@@ -6,6 +6,9 @@
 #define LITERAL(dst, s)  memcpy(dst, s, sizeof(s) - 1), dst += sizeof(s) - 1
 
 
+#define FLUX_HASH_PRIME  UINT64_C(1099511628211)
+
+
 static size_t
 flux_base64_length(size_t size)
 {
@@ -207,15 +210,36 @@ flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size)
 }
 
 
+/* The same on every machine: cursors go from one to another. */
+
+static uint64_t
+flux_word(const uint8_t *p)
+{
+    return (uint64_t) p[0] | (uint64_t) p[1] << 8 | (uint64_t) p[2] << 16
+           | (uint64_t) p[3] << 24 | (uint64_t) p[4] << 32
+           | (uint64_t) p[5] << 40 | (uint64_t) p[6] << 48
+           | (uint64_t) p[7] << 56;
+}
+
+
 uint64_t
 flux_hash(uint64_t state, const void *p, size_t size)
 {
     const uint8_t  *byte = p;
 
-    /* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+    /*
+     * FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), but of eight bytes
+     * at a time: every record has some 100 bytes hashed, and a multiplication
+     * for each was a tenth of its cost.  What is high comes down in between.
+     */
+
+    for ( /* void */ ; size >= 8; size -= 8, byte += 8) {
+        state = (state ^ flux_word(byte)) * FLUX_HASH_PRIME;
+        state ^= state >> 32;
+    }
 
     while (size--) {
-        state = (state ^ *byte++) * UINT64_C(1099511628211);
+        state = (state ^ *byte++) * FLUX_HASH_PRIME;
     }
 
     return state;

@@ -5,6 +5,7 @@
 #ifndef FLUX_INDEX_H
 #define FLUX_INDEX_H
 
+#include "flux_frame.h"
 #include "flux_log.h"
 
 /* What a node is, in the two low bits of its hash. */
@@ -52,5 +53,32 @@ void flux_index_remove_feed(flux_log_t *log, uint32_t feed, uint64_t topic);
 flux_status_t flux_index_rebuild(flux_log_t *log);
 
 int flux_node_is(const flux_log_t *log, uint32_t node, uint32_t type);
+
+
+/* --- for flux_recover.c --- */
+
+uint32_t flux_index_hash(uint32_t feed, uint32_t room,
+    const uint8_t *text, size_t length, uint32_t type);
+void flux_index_new_room(flux_log_t *log, uint32_t node,
+    const flux_entry_t *entry, uint64_t position);
+void flux_index_first(flux_log_t *log, flux_room_t *room,
+    const flux_entry_t *entry);
+void flux_index_renew(flux_log_t *log, uint32_t node);
+void flux_index_unlink(flux_log_t *log, uint32_t node);
+void flux_index_unlive(flux_log_t *log, flux_key_t *key,
+    flux_entry_t *entry);
+void flux_index_free_room(flux_log_t *log, uint32_t node);
+
+static inline const uint8_t *
+flux_entry_address(const flux_entry_t *entry)
+{
+    return flux_log_message(entry) + FLUX_MESSAGE_PREFIX;
+}
+
+static inline const uint8_t *
+flux_entry_key(const flux_entry_t *entry)
+{
+    return flux_log_message(entry) + flux_message_key_at(entry->address_length);
+}
 
 #endif

@@ -273,13 +273,6 @@ flux_fetcher_remove(flux_fetcher_t *fetcher, const char *name)
 }
 
 
-int
-flux_fetcher_has(const flux_fetcher_t *fetcher, const char *name)
-{
-    return *flux_fetcher_find(fetcher, name) != NULL;
-}
-
-
 static flux_verdict_t
 flux_fetcher_judge(flux_fetcher_t *fetcher, const flux_job_t *job,
     const flux_reply_t *reply, const char **why)

@@ -66,9 +66,6 @@ flux_rc_t flux_fetcher_add(flux_fetcher_t *fetcher, const char *job,
 /* Forgets a job and cancels its request. */
 void flux_fetcher_remove(flux_fetcher_t *fetcher, const char *job);
 
-/* 1 if it has this job. */
-int flux_fetcher_has(const flux_fetcher_t *fetcher, const char *job);
-
 /*
  * Hands a reply to the provider as if it had been fetched: for replays.
  * Counts nowhere.

@@ -80,6 +80,8 @@ class Crowd:
 
 def dechunked(buffer):
     head, _, rest = bytes(buffer).partition(b"\r\n\r\n")
+    if not rest:
+        return b""
     assert head.startswith(b"HTTP/1.1 200"), head
     body, at = [], 0
     while True:

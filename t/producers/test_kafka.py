@@ -75,7 +75,7 @@ def test_topics_are_created_compacted_and_records_are_keyed(run, own_kafka):
 
 
 def test_sigterm_flushes_everything_and_exits_0(run, own_kafka):
-    program = simulated(run, own_kafka, rate=1000)
+    program = simulated(run, own_kafka, "--no-movers", rate=1000)
     wait_for(lambda: topic_is_there(own_kafka)
              and len(tickers(own_kafka)) >= 500, 30)
     began = time.monotonic()

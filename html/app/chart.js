@@ -1,0 +1,90 @@
+/**
+ * The larger chart of an open row. uPlot is loaded when the first one is
+ * opened, not before; without it the row has a larger sparkline.
+ */
+
+import { attribute, element } from "./dom.js";
+import { axis, exact } from "./format.js";
+import { drawSpark, sparkline } from "./spark.js";
+
+const HEIGHT = 180;
+let loading;
+
+function load() {
+    return loading ??= (async () => {
+        const module = await import("../vendor/uplot/uPlot.esm.js");
+        const link = element("link", { rel: "stylesheet",
+                                       href: "vendor/uplot/uPlot.min.css" });
+        await new Promise((done) => {
+            link.onload = link.onerror = done;
+            document.head.append(link);
+        });
+        return module.default;
+    })();
+}
+
+function colours() {
+    const style = getComputedStyle(document.documentElement);
+    return (name) => style.getPropertyValue(name);
+}
+
+/**
+ * @param {HTMLElement} node  the place for it
+ * @param {string} name  for who does not see it
+ * @param {() => [number, number][]} history
+ */
+export function chart(node, name, history) {
+    attribute(node, "role", "img");
+    attribute(node, "aria-label", `Chart of the last minutes of ${name}`);
+    let plot = null, spark = null, closed = false, observer = null;
+
+    const data = () => {
+        const points = history();
+        return [points.map(([ts]) => ts / 1000), points.map(([, n]) => n)];
+    };
+
+    function build(UPlot) {
+        const of = colours();
+        const line = { stroke: of("--faint"), grid: { stroke: of("--line"),
+                                                      width: 1 },
+                       ticks: { stroke: of("--line") } };
+        plot = new UPlot({
+            width: node.clientWidth || 300, height: HEIGHT,
+            legend: { show: false },
+            cursor: { show: true, points: { show: false } },
+            series: [{}, { label: name, stroke: of("--accent"), width: 2,
+                           points: { show: false } }],
+            axes: [
+                { ...line, space: 90, values: (_, ticks) =>
+                    ticks.map((tick) => exact(tick * 1000)) },
+                { ...line, size: 76, values: (_, ticks) =>
+                    ticks.map((tick) => axis(tick, ticks[1] - ticks[0])) },
+            ],
+        }, data(), node);
+        observer = new ResizeObserver(() => plot.setSize({
+            width: node.clientWidth, height: HEIGHT }));
+        observer.observe(node);
+    }
+
+    load().then((UPlot) => closed || build(UPlot)).catch(() => {
+        if (!closed) {
+            spark = sparkline();
+            node.append(spark);
+            drawSpark(spark, history());
+        }
+    });
+
+    return {
+        draw() {
+            plot?.setData(data());
+            if (spark) {
+                drawSpark(spark, history());
+            }
+        },
+        close() {
+            closed = true;
+            observer?.disconnect();
+            plot?.destroy();
+        },
+    };
+}

@@ -1,0 +1,280 @@
+"""Compressed streams: the same frames, fewer bytes."""
+
+import json
+import subprocess
+import time
+import zlib
+
+import pytest
+
+from harness.process import wait_for
+
+
+@pytest.fixture
+def live(kafka, nginx, module):
+    def make(more="", **settings):
+        topic = kafka.create_topic()
+        for i in range(20):
+            kafka.produce(topic, ticker(i), key=f"k{i}")
+        kafka.flush()
+        n = nginx(kafka=kafka, http_conf=f"""
+                  flux_feed f {{ topic {topic}; }} flux_drain 100ms;
+                  flux_feed s {{ topic {topic}; room key; }}""",
+                  server_conf=f"location = /live {{ flux_stream f; "
+                  f"flux_subscribe s/*; {more} }}",
+                  **{"workers": 1, **settings})
+        n.topic = topic
+        return n
+    return make
+
+
+def ticker(i):
+    return {"symbol": f"SYM{i % 20}", "price": f"{100 + i * 0.01:.2f}",
+            "open": "99.50", "high": "101.20", "low": "98.75",
+            "volume": f"{i * 1000}", "exchange": "coinbase", "n": i}
+
+
+def send(n, kafka, start, count, flush=1):
+    for i in range(start, start + count):
+        kafka.produce(n.topic, ticker(i), key=f"k{i % 20}")
+        if i % flush == 0:
+            kafka.flush()
+    kafka.flush()
+
+
+def numbers(r):
+    return [m["data"]["n"] for m in r.updates("f")]
+
+
+def test_sse_is_gzip_when_it_may_be(live):
+    n = live()
+    r = n.sse("/live", compress=True)
+    assert r.headers["content-encoding"] == "gzip"
+    assert "accept-encoding" in r.headers["vary"].lower()
+    r.wait_snapshot("f")
+    assert len(r.rooms["f"].values) == 20
+    assert r.wire_bytes < len(r.frames[0].raw) / 2
+    for accept in (None, "identity", "br", "gzip;q=0", "gzip; q=0.0",
+                   "xgzip"):
+        other = n.sse("/live", headers={"Accept-Encoding": accept})
+        assert "content-encoding" not in other.headers, accept
+        other.wait_snapshot("f")
+    for accept in ("deflate, gzip;q=0.5", "GZIP"):
+        other = n.sse("/live", headers={"Accept-Encoding": accept})
+        # the harness inflates by the header
+        assert other.headers["content-encoding"] == "gzip"
+        other.wait_snapshot("f")
+
+
+def test_compress_off(live):
+    n = live(more="flux_compress off;")
+    assert "content-encoding" not in n.sse("/live", compress=True).headers
+    w = n.ws("/live", compress=True)
+    assert "sec-websocket-extensions" not in w.headers
+
+
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+@pytest.mark.parametrize("readers", [1, 2, 3, 12])
+def test_readers_that_come_and_go_get_the_same(live, kafka, transport,
+                                               readers):
+    n = live()
+
+    def come():
+        r = getattr(n, transport)("/live", compress=True)
+        r.wait_snapshot("f")
+        return r
+
+    first = [come() for _ in range(readers)]
+    plain = getattr(n, transport)("/live")
+    plain.wait_snapshot("f")
+    late = []
+    for turn in range(12):
+        send(n, kafka, 1000 + turn * 10, 10)
+        if turn % 3 == 1:
+            late.append(come())
+    last = 1119
+    for r in (*first, *late, plain):
+        r.wait(lambda s: s.updates("f")
+               and s.updates("f")[-1]["data"]["n"] == last)
+    for r in first:
+        assert [f.raw if isinstance(f.raw, str) else f.raw
+                for f in r.frames[1:]][-5:] == \
+            [f.raw for f in plain.frames[1:]][-5:]
+        assert numbers(r) == list(range(1000, last + 1))
+    for r in late:
+        got = numbers(r)
+        assert got == list(range(got[0] if got else 0, last + 1))
+    for r in late[:2]:
+        r.close()
+    send(n, kafka, 2000, 20)
+    for r in first:
+        r.wait_value("f", "k19", ticker(2019))
+
+
+def test_a_shared_stream_is_smaller(live, kafka):
+    n = live()
+    few = n.sse("/live", compress=True)
+    few.wait_snapshot("f")
+    send(n, kafka, 100, 5)
+    few.wait_value("f", "k4", ticker(104))
+    before = few.wire_bytes
+    send(n, kafka, 200, 60)
+    few.wait_value("f", "k19", ticker(259))
+    alone = few.wire_bytes - before
+
+    more = [n.sse("/live", compress=True) for _ in range(4)]
+    for r in more:
+        r.wait_snapshot("f")
+    send(n, kafka, 300, 10)
+    few.wait_value("f", "k9", ticker(309))
+    before = few.wire_bytes
+    send(n, kafka, 400, 60)
+    few.wait_value("f", "k19", ticker(459))
+    shared = few.wire_bytes - before
+    assert shared < 0.7 * alone, (shared, alone)
+
+
+def test_bytes_that_are_counted_are_those_of_the_wire(live, kafka):
+    n = live()
+    readers = [n.sse("/live", compress=True) for _ in range(4)]
+    for r in readers:
+        r.wait_snapshot("f")
+    send(n, kafka, 0, 30)
+    for r in readers:
+        r.wait_value("f", "k9", ticker(29))
+
+    def near():
+        sent = n.metrics()['flux_sent_bytes_total{transport="sse"}']
+        wire = sum(r.wire_bytes for r in readers)
+        return wire <= sent <= wire + sum(
+            8 * (len(r.frames) + 2) for r in readers)
+    wait_for(near, 5)
+
+
+def test_heartbeats_and_the_end_in_a_gzip_stream(live, kafka):
+    n = live(more="flux_heartbeat 100ms;")
+    readers = [n.sse("/live", compress=True) for _ in range(4)]
+    for turn in range(3):
+        for r in readers:
+            count = len(r.comments)
+            r.wait(lambda s: len(s.comments) >= count + 2)
+        send(n, kafka, turn * 100, 10)
+        for r in readers:
+            r.wait_value("f", "k9", ticker(turn * 100 + 9))
+    n.reload(wait=False)
+    for r in readers:
+        r.wait_closed()
+        assert r.of_type("end")[0]["reason"] == "reload" and r.retry
+        assert r.complete
+
+
+def test_private_messages_beside_compressed_ones(live, kafka):
+    n = live()
+    readers = [n.ws("/live", compress=True) for _ in range(5)]
+    for r in readers:
+        r.wait_snapshot("f")
+        assert "permessage-deflate" in r.headers["sec-websocket-extensions"]
+    for turn in range(10):
+        send(n, kafka, turn * 10, 5)
+        for r in readers[:2]:
+            r.send({"op": "ping"})          # compressed by the library
+        readers[2].send({"op": "dance", "pad": "x" * 3000})
+        if turn == 5:
+            readers[3].subscribe("s/k1")
+    for r in readers:
+        r.wait_value("f", "k14", ticker(94))
+        assert numbers(r)[-1] == 94
+        if r is not readers[3]:
+            assert numbers(r) == [t * 10 + i for t in range(10)
+                                  for i in range(5)]
+    readers[0].wait(lambda s: len(s.of_type("pong")) == 10)
+    readers[2].wait(lambda s: len(s.of_type("error")) == 10)
+    readers[3].wait_snapshot("s/k1")
+
+
+def test_a_client_that_keeps_no_context(live, kafka):
+    from websockets.extensions.permessage_deflate import (
+        ClientPerMessageDeflateFactory)
+    n = live()
+    w = [n.ws("/live", extensions=[ClientPerMessageDeflateFactory(
+        server_no_context_takeover=True)]) for _ in range(4)]
+    small = n.ws("/live", extensions=[ClientPerMessageDeflateFactory(
+        server_max_window_bits=9)])
+    for r in (*w, small):
+        r.wait_snapshot("f")
+    send(n, kafka, 0, 30)
+    for r in (*w, small):
+        r.wait_value("f", "k9", ticker(29))
+        assert numbers(r) == list(range(30))
+    assert "server_no_context_takeover" in \
+        w[0].headers["sec-websocket-extensions"]
+
+
+def deflated(data):
+    z = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (z.compress(data) + z.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+@pytest.mark.parametrize("payload, code", [
+    (deflated(b" " * 100_000), 1009),
+    (deflated(b" " * 10_000_000), 1009),
+    (b"\xff\xff\xff\xff", 1007), (b"garbage", 1007),
+    (deflated(b"\xff\xfe"), 1007),
+    (deflated(b'{"op":"ping"}'.ljust(1000))[:5], 1007)])
+def test_bombs_and_garbage(live, payload, code):
+    n = live()
+    s = n.socket()
+    s.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+              b"Connection: upgrade\r\nSec-WebSocket-Version: 13\r\n"
+              b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+              b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n")
+    size = len(payload)
+    s.sendall(b"\xc1" + (bytes([0x80 | size]) if size < 126 else
+                         b"\xfe" + size.to_bytes(2, "big"))
+              + b"\0\0\0\0" + payload)
+    data = b""
+    try:
+        while piece := s.recv(65536):
+            data += piece
+    except ConnectionResetError:
+        pass
+    assert data[-4:] == b"\x88\x02" + code.to_bytes(2, "big"), data[-20:]
+
+
+def test_resume_between_compressed_and_plain(live, kafka):
+    n = live()
+    r = n.sse("/live", compress=True)
+    r.wait_snapshot("f")
+    r.close()
+    send(n, kafka, 0, 10)
+    again = n.again(r, compress=False)
+    again.wait_value("f", "k9", ticker(9))
+    assert numbers(again) == list(range(10))
+    assert again.of_type("snapshot") == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("kind", ["EventSource", "WebSocket"])
+def test_chromium_takes_it(live, kafka, page, kind):
+    n = live()
+    (n.prefix / "html" / "index.html").write_text("<!doctype html><p>x")
+    page.goto(n.url("/index.html"))
+    page.evaluate("""kind => {
+        window.seen = [];
+        for (let i = 0; i < 4; i++) {
+            const s = new window[kind](kind == 'WebSocket'
+                ? '/live' .replace(/^/, location.origin.replace('http', 'ws'))
+                : '/live');
+            const mine = []; window.seen.push(mine);
+            s.onmessage = e => JSON.parse(e.data).forEach(
+                m => m.type == 'update' && mine.push(m.data.n));
+        }
+    }""", kind)
+    name = "sse" if kind == "EventSource" else "websocket"
+    wait_for(lambda: n.status()["readers"][name] == 4, 10, "it reads")
+    time.sleep(0.2)
+    send(n, kafka, 0, 50)
+    page.wait_for_function(
+        "window.seen.every(s => s.length && s.at(-1) == 49)", timeout=10000)
+    seen = page.evaluate("window.seen")
+    assert all(s == list(range(s[0], 50)) for s in seen)
