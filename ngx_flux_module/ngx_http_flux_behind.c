@@ -595,8 +595,12 @@ ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
         return;
     }
 
-    if (room->room->feed->expire && node != FLUX_NONE
-        && room->section->time < flux_log_room(log, node)->lost_expire)
+    if (room->room->feed->expire
+        && (room->section->time
+            < log->header->feeds[room->room->feed->slot].lost_expire
+            || (node != FLUX_NONE
+                && room->section->time
+                   < flux_log_room(log, node)->lost_expire)))
     {
         ngx_http_flux_behind_begin_anew(room, NGX_HTTP_FLUX_RESET_NONE);
     }

@@ -3,6 +3,12 @@
 
 #include "core/flux_json.h"
 
+#include <librdkafka/rdkafka.h>
+
+
+/* its predecessors repeat a nonce, which newer brokers refuse */
+#define NGX_HTTP_FLUX_SCRAM  0x020601ff
+
 
 #define ngx_http_flux_conf_error(cf, file, line, fmt, ...)                    \
     ngx_log_error(NGX_LOG_EMERG, (cf)->log, 0, fmt " in %s:%ui", __VA_ARGS__, \
@@ -13,6 +19,8 @@ static char *ngx_http_flux_conf_block(ngx_conf_t *cf,
     ngx_conf_handler_pt handler, void *conf);
 static char *ngx_http_flux_kafka_line(ngx_conf_t *cf, ngx_command_t *dummy,
     void *conf);
+static char *ngx_http_flux_kafka_known(ngx_conf_t *cf,
+    ngx_http_flux_cluster_t *cluster, ngx_keyval_t *property);
 static char *ngx_http_flux_feed_line(ngx_conf_t *cf, ngx_command_t *dummy,
     void *conf);
 static char *ngx_http_flux_feed_topic(ngx_conf_t *cf,
@@ -225,6 +233,41 @@ ngx_http_flux_kafka_property(ngx_conf_t *cf, ngx_http_flux_cluster_t *cluster)
                            "property \"%V\" of flux_kafka \"%V\": %s",
                            &value[1], &cluster->name, error);
         return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_flux_kafka_known(cf, cluster, property);
+}
+
+
+/* What librdkafka takes here and stumbles over when it runs. */
+
+static char *
+ngx_http_flux_kafka_known(ngx_conf_t *cf, ngx_http_flux_cluster_t *cluster,
+    ngx_keyval_t *property)
+{
+    size_t  len = sizeof(".location") - 1;
+
+    if (property->key.len > len
+        && ngx_strcmp(property->key.data + property->key.len - len,
+                      ".location") == 0
+        && ngx_strcmp(property->value.data, "probe") != 0
+        && access((char *) property->value.data, R_OK) == -1)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "property \"%V\" of flux_kafka \"%V\": "
+                           "\"%V\" cannot be read",
+                           &property->key, &cluster->name, &property->value);
+        return NGX_CONF_ERROR;
+    }
+
+    if ((ngx_strcmp(property->key.data, "sasl.mechanism") == 0
+         || ngx_strcmp(property->key.data, "sasl.mechanisms") == 0)
+        && ngx_strncmp(property->value.data, "SCRAM", 5) == 0
+        && rd_kafka_version() < NGX_HTTP_FLUX_SCRAM)
+    {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "librdkafka %s cannot log in by SCRAM at Kafka 4, "
+                           "which takes 2.6.1 or newer", rd_kafka_version_str());
     }
 
     return NGX_CONF_OK;

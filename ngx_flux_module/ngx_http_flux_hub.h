@@ -117,6 +117,7 @@ typedef struct {
     flux_cursor_place_t       *places;
     int64_t                   *down;        /* since when, by place; 0: up */
     int64_t                    all_down;    /* cluster or topics; 0: up */
+    int64_t                    some_down;   /* any partition of it */
     int64_t                    ready_since; /* 0: it is not */
     int64_t                    expired;     /* all that expired up to here */
 } ngx_http_flux_positions_t;

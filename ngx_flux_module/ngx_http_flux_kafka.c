@@ -21,7 +21,7 @@ typedef struct {
     ngx_event_t                 fenced;
     uint32_t                    node;
     int64_t                     sweep;      /* when it began, Unix ms */
-    ngx_uint_t                  swept;      /* keys went in it */
+    ngx_uint_t                  swept;      /* sweeps whose time is told */
     ngx_uint_t                  cleanup;
 } ngx_http_flux_kafka_t;
 
@@ -50,6 +50,7 @@ ngx_http_flux_kafka_start(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     kafka->fmcf = fmcf;
     kafka->cycle = cycle;
     kafka->node = 0;
+    kafka->swept = 2;
 
     if (!kafka->cleanup) {
         cln = ngx_pool_cleanup_add(cycle->pool, 0);
@@ -360,14 +361,17 @@ ngx_http_flux_kafka_expire(ngx_event_t *ev)
                     ngx_min(budget, NGX_HTTP_FLUX_EXPIRE_BUDGET));
 
     if (flux_log_head(&zone->log) != head) {
-        kafka->swept = 1;
+
+        /* a key may have expired after this sweep began: the next one, too */
+
+        kafka->swept = 2;
     }
 
     if (kafka->node == 0 && kafka->swept) {
 
         /* the whole index was seen: cursors may say so */
 
-        kafka->swept = 0;
+        kafka->swept--;
 
         for (i = 0; i < FLUX_LOG_FEEDS; i++) {
             if (expire[i]) {

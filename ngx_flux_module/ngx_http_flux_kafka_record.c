@@ -522,6 +522,7 @@ ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
     int                        skip;
     flux_log_t                *log = &consumer->zone->log;
     flux_partition_t          *p;
+    flux_feed_t               *state;
     ngx_http_flux_position_t  *position = record->position;
 
     p = ngx_http_flux_position_partition(consumer, position);
@@ -555,6 +556,17 @@ ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
     if (skip != NGX_HTTP_FLUX_SKIP_NONE) {
         flux_log_skip(log, position->feed->slot, position->partition,
                       record->offset, (flux_skip_t) skip);
+
+        if (skip == FLUX_SKIP_EXPIRED) {
+
+            /* who saw it elsewhere has to be told, and we know no room */
+
+            state = &log->header->feeds[position->feed->slot];
+            state->lost_expire = ngx_max(state->lost_expire,
+                                         record->message.ts
+                                         + position->feed->expire);
+        }
+
         ngx_http_flux_record_skipped(consumer, record, skip);
     }
 

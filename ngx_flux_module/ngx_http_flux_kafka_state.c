@@ -38,6 +38,7 @@ ngx_http_flux_kafka_cluster_down(ngx_http_flux_consumer_t *consumer,
 
     state = &consumer->zone->shared->clusters[consumer->cluster->index];
     state->up = 0;
+    state->down_since = ngx_http_flux_kafka_now();
     (void) ngx_cpystrn(state->error, (u_char *) error, sizeof(state->error));
 
     for (i = 0; i < consumer->fmcf->feeds.nelts; i++) {

@@ -96,7 +96,10 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
     ngx_uint_t            up = 0;
     flux_partition_t     *partition;
 
+    ngx_http_flux_cluster_state_t  *cluster;
+
     positions->all_down = 0;
+    positions->some_down = 0;
 
     if (feed->slot == FLUX_NONE) {
         return;
@@ -123,7 +126,16 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
         }
     }
 
-    if (up == 0 && since) {
+    cluster = &ngx_http_flux_hub.zone->shared->clusters[feed->cluster->index];
+
+    if (up == 0 && since == 0 && !cluster->up && cluster->error[0]) {
+        /* nothing was ever heard of its partitions */
+        since = cluster->down_since;
+    }
+
+    positions->some_down = since;
+
+    if (up == 0) {
         positions->all_down = since;
     }
 }

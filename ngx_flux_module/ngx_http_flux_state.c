@@ -25,9 +25,7 @@ static int64_t
 ngx_http_flux_state_down(ngx_http_flux_room_t *room,
     ngx_http_flux_positions_t *positions)
 {
-    int64_t     since = 0;
-    uint32_t    place;
-    ngx_uint_t  i;
+    uint32_t  place;
 
     if (positions->all_down) {
         return positions->all_down;
@@ -43,13 +41,7 @@ ngx_http_flux_state_down(ngx_http_flux_room_t *room,
         return place < positions->n ? positions->down[place] : 0;
     }
 
-    for (i = 0; i < positions->n; i++) {
-        if (positions->down[i] && (since == 0 || positions->down[i] < since)) {
-            since = positions->down[i];
-        }
-    }
-
-    return since;
+    return positions->some_down;
 }
 
 

@@ -139,6 +139,12 @@ ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone, ngx_log_t *log,
                       &zone->name);
     }
 
+    if (fresh && !ngx_test_config) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "flux zone \"%V\" of %uz bytes is new, it starts empty",
+                      &zone->name, zone->size);
+    }
+
     ngx_memzero(zone->shared, sizeof(ngx_http_flux_shared_t));
     ngx_memzero(zone->demand, demand);
 

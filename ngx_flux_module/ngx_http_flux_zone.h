@@ -21,6 +21,7 @@ typedef struct {
     uint64_t           id;              /* hash of the cluster's id, 0: unknown */
     uint32_t           name;            /* hash of its name in nginx.conf */
     uint32_t           up;
+    int64_t            down_since;      /* Unix ms */
     u_char             error[160];      /* the last one, NUL-ended; "" for none */
 } ngx_http_flux_cluster_state_t;
 

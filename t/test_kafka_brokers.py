@@ -5,8 +5,8 @@ import pytest
 from harness.load import Load, check_exactly_once, check_no_reset, truth
 from harness.process import wait_for
 
-LIVE = """location = /live { flux_stream f; }
-          location ~ ^/live/(.+)$ { flux_stream f/$1; }"""
+LIVE = "location = /live { flux_stream f; }"
+ROOMS = "location ~ ^/live/(.+)$ { flux_stream f/$1; }"
 
 
 def states(reader):
@@ -52,7 +52,7 @@ def test_one_broker_of_three_takes_only_its_own_partitions_rooms(
         own_cluster, nginx, module):
     kafka = own_cluster
     topic = kafka.create_topic(assignment=[[1], [2], [3]])
-    n = nginx(kafka=kafka, server_conf=LIVE,
+    n = nginx(kafka=kafka, server_conf=ROOMS,
               http_conf=f"flux_feed f {{ topic {topic}; room key; }}")
     readers = [n.sse(f"/live/r{i}") for i in range(3)]
     for i, reader in enumerate(readers):
@@ -73,7 +73,7 @@ def test_one_broker_of_three_takes_only_its_own_partitions_rooms(
     assert n.status()["clusters"]["main"]["state"] == "up"
 
     # an nginx that starts now is complete for all but that partition
-    two = nginx(kafka=kafka, server_conf=LIVE, ready=False,
+    two = nginx(kafka=kafka, server_conf=ROOMS, ready=False,
                 http_conf=f"flux_feed f {{ topic {topic}; room key; }}")
     fresh = two.sse("/live/r0")
     fresh.wait(lambda s: "f/r0" in s.rooms

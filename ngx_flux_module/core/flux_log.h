@@ -91,6 +91,8 @@ typedef struct {
     uint32_t          ready;            /* each partition reached its end */
     int64_t           ready_since;      /* Unix ms */
     int64_t           expired;          /* keys that did by then are gone */
+    int64_t           lost_expire;      /* when the last one did that came */
+                                        /*   too late to enter */
     uint32_t          rooms;
     uint32_t          keys;
     _Atomic uint64_t  records, bytes, evicted;

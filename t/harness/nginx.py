@@ -74,7 +74,7 @@ DEFAULTS = dict(
     http_conf="", server_conf="", main_conf="", events_conf="", more_http="",
     workers=2, connections=1024, listen="", log_level="info", module=None,
     kafka=None, brokers=None, zone="16m", properties="", root=None,
-    status=True)
+    status=True, environment=None)
 
 SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime error:")
@@ -124,12 +124,12 @@ class Nginx:
         if brokers:
             cluster = CLUSTER.format(zone=s["zone"], brokers=brokers,
                                      properties=s["properties"])
-        environment = "\n".join(f"env {name};"
-                                for name in sanitizer_environment())
+        names = "\n".join(f"env {name};"
+                          for name in sanitizer_environment())
         text = CONFIG.format(
             **{**s, "prefix": self.prefix, "port": self.port,
                "root": s["root"] or self.prefix / "html",
-               "environment": environment, "cluster": cluster,
+               "environment": names, "cluster": cluster,
                "load_module": f"load_module {MODULE};" if with_module else "",
                "status": STATUS if with_module and s["status"] else ""})
         path = self.prefix / name
@@ -141,7 +141,8 @@ class Nginx:
                 "-c", config, *more]
 
     def _environment(self):
-        return {**os.environ, **sanitizer_environment()}
+        return {**os.environ, **sanitizer_environment(),
+                **(self.settings["environment"] or {})}
 
     def test(self, **changes):
         """What `nginx -t` says of the configuration with these changes:

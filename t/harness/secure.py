@@ -1,6 +1,8 @@
-"""A Kafka with TLS, SCRAM-SHA-512 and access control, on a second port."""
+"""A Kafka with TLS, passwords and access control, on a second port."""
 
+import ctypes
 import subprocess
+from pathlib import Path
 
 from confluent_kafka.admin import (
     AclBinding, AclOperation, AclPermissionType, ResourcePatternType,
@@ -11,6 +13,19 @@ from .kafka import Kafka
 from .process import free_port, wait_for
 
 PASSWORD = "store-secret"
+
+
+def librdkafka():
+    """The version that nginx finds: 2.0.2 is 0x020002ff."""
+    return ctypes.CDLL("librdkafka.so.1").rd_kafka_version()
+
+
+def newer_librdkafka():
+    """The one that came with Python's client."""
+    import confluent_kafka
+    libraries = Path(confluent_kafka.__file__).parent.parent \
+        / "confluent_kafka.libs"
+    return next(libraries.glob("librdkafka-*.so*"), None)
 
 
 def certificates(directory):
@@ -45,8 +60,7 @@ class SecureKafka(Kafka):
         self.secure_port = free_port()
         self.secure_brokers = f"127.0.0.1:{self.secure_port}"
         certificates(self.directory)
-        jaas = "org.apache.kafka.common.security.scram.ScramLoginModule " \
-            "required;"
+        login = "org.apache.kafka.common.security"
         self.properties.update({
             "listeners": f"PLAINTEXT://{self.brokers},"
             f"SECURE://{self.secure_brokers},"
@@ -56,8 +70,13 @@ class SecureKafka(Kafka):
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,"
             "CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
             "inter.broker.listener.name": "PLAINTEXT",
-            "listener.name.secure.sasl.enabled.mechanisms": "SCRAM-SHA-512",
-            "listener.name.secure.scram-sha-512.sasl.jaas.config": jaas,
+            "listener.name.secure.sasl.enabled.mechanisms":
+                "PLAIN,SCRAM-SHA-512",
+            "listener.name.secure.scram-sha-512.sasl.jaas.config":
+                f"{login}.scram.ScramLoginModule required;",
+            "listener.name.secure.plain.sasl.jaas.config":
+                f"{login}.plain.PlainLoginModule required "
+                'user_flux="right";',
             "ssl.keystore.type": "PKCS12",
             "ssl.keystore.location": self.directory / "broker.p12",
             "ssl.keystore.password": PASSWORD,
@@ -89,10 +108,10 @@ class SecureKafka(Kafka):
             for future in self.admin.create_acls([binding]).values():
                 future.result(30)
 
-    def settings(self, user, password, ca=None):
+    def settings(self, user, password, ca=None, mechanism="PLAIN"):
         """Properties for nginx.conf."""
         return "\n".join(f"property {name} {value};" for name, value in (
             ("security.protocol", "SASL_SSL"),
             ("ssl.ca.location", ca or self.ca),
-            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.mechanism", mechanism),
             ("sasl.username", user), ("sasl.password", password)))

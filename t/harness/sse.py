@@ -57,11 +57,9 @@ class Sse(Stream):
             self._socket = context.wrap_socket(self._socket,
                                                server_hostname=parts.hostname)
         self._socket.sendall(self._request(parts, cursor))
-        # an open stream may be silent for long: only the answer is due
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self.wait(lambda s: s.status is not None, timeout, "an answer")
-        self._socket.settimeout(None)
 
     def _request(self, parts, cursor):
         pairs = urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
@@ -121,6 +119,8 @@ class Sse(Stream):
     def _run(self):
         try:
             rest = self._head()
+            # an open stream may be silent for long: only the answer is due
+            self._socket.settimeout(None)
             if self.status == 200 and self.headers.get(
                     "content-type", "").startswith("text/event-stream"):
                 self._event_stream(rest)
