@@ -9,7 +9,7 @@
 #include "core/flux_json.h"
 
 
-/* docs/publishing.md; all in ms */
+/* docs/writing.md; all in ms */
 #define NGX_HTTP_FLUX_DEMAND_TICK    200
 #define NGX_HTTP_FLUX_DEMAND_LOOK    1000   /* at counts that changed */
 #define NGX_HTTP_FLUX_DEMAND_RENEW   20000
