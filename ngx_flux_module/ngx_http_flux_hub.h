@@ -292,6 +292,19 @@ void ngx_http_flux_channel_add(ngx_http_flux_channel_t *channel,
 /* Forgets the snapshot it has kept for newcomers. */
 void ngx_http_flux_channel_forget(ngx_http_flux_channel_t *channel);
 
+/* Has it flushed in one of the next turns. */
+void ngx_http_flux_channel_mark(ngx_http_flux_channel_t *channel);
+
+
+/* --- ngx_http_flux_fanout.c --- */
+
+/* The front stands at this cursor. */
+void ngx_http_flux_channel_stand(ngx_http_flux_channel_t *channel,
+    ngx_str_t *cursor);
+
+/* The handler of a channel's timer: its pace has passed. */
+void ngx_http_flux_channel_tick(ngx_event_t *ev);
+
 /*
  * Sends what has gathered to those at the front, each send taken from the
  * budget: NGX_AGAIN when that ran out first; else the channel is no longer
