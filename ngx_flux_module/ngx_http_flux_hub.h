@@ -44,6 +44,7 @@ typedef struct {
     int64_t                    since;       /* of its state; Unix ms */
     ngx_uint_t                 version;     /* of the hub, when it changed */
     ngx_http_flux_state_t      state;
+    ngx_uint_t                 looked;      /* that state is no guess */
 } ngx_http_flux_room_t;
 
 

@@ -81,8 +81,11 @@ ngx_http_flux_state_look(ngx_http_flux_room_t *room)
     int64_t                 since;
     ngx_http_flux_state_t   state = ngx_http_flux_state_of(room, &since);
 
-    if (room->state != state && ngx_queue_empty(&room->links)) {
+    if (!room->looked
+        || (room->state != state && ngx_queue_empty(&room->links)))
+    {
         /* nobody was told another one */
+        room->looked = 1;
         room->state = state;
         room->since = since;
         return;
@@ -119,6 +122,12 @@ ngx_http_flux_state_update(void)
         state = ngx_http_flux_state_of(room, &since);
 
         if (state == room->state) {
+            room->looked = 1;
+            continue;
+        }
+
+        if (!room->looked) {
+            ngx_http_flux_state_look(room);
             continue;
         }
 

@@ -125,7 +125,7 @@ def test_a_key_that_is_not_renewed_expires_and_moves_no_cursor(
     again = ms()
     kafka.send(topic, {"n": 3}, key="a", timestamp=again)
     for reader in readers:
-        reader.wait_value("f", "a", {"n": 3})
+        reader.wait(lambda s: s.data("f", "a")[-1] == {"n": 3})
         reader.wait(lambda s: len(s.of_type("delete", "f", "a")) == 2)
         assert reader.of_type("delete")[1]["ts"] == again + 3000
 
