@@ -23,7 +23,7 @@ import socket as sockets
 from pathlib import Path
 
 from servers import (
-    BUILD, NGINX, ROOT, TOOLS, Centrifugo, Flux, Missing, Nchan, Raw,
+    BUILD, NGINX, ROOT, TOOLS, Centrifugo, Flux, Missing, Nchan, Raw, RawPair,
     SocketIO, WebSockets, children, free_port, wait)
 
 RESULTS = TOOLS / "results.json"
@@ -123,7 +123,8 @@ def fan_out(kafka, server, transport, rate, readers=2000, secs=5):
 
 def rounds_of(kafka, options, rate, name):
     """One room, all servers in turn."""
-    contenders = [(Raw, "ws"), (Raw, "sse"), (Flux, "ws"), (Flux, "sse")]
+    contenders = [(Raw, "ws"), (Raw, "sse"), (RawPair, "ws"),
+                  (Flux, "ws"), (Flux, "sse")]
     for peer in PEERS:
         contenders += [(peer, t) for t in peer.transports]
     if options.only:
@@ -136,7 +137,7 @@ def rounds_of(kafka, options, rate, name):
             if kind.name in skipped:
                 continue
             try:
-                server = kind(rate=rate) if kind is Raw else \
+                server = kind(rate=rate) if issubclass(kind, Raw) else \
                     kind(kafka.brokers, kafka.topic(), rate=rate)
                 result = fan_out(kafka, server, transport, rate,
                                  secs=options.secs)
@@ -391,7 +392,7 @@ def p9(kafka, options):
     count = options.keys
     topic = kafka.topic(4, cleanup_policy="compact")
     kafka.fill(topic, count, keys=count)
-    return cold(kafka, options, "P9", topic, count, zone="1024m")
+    return cold(kafka, options, "P9", topic, count, zone="2000m")
 
 
 SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9)}

@@ -1,7 +1,8 @@
 /*
- * raw PORT RATE SIZE - the floor that servers are compared with: one loop that
- * send()s a ready frame to each connection, and does nothing else.  Whoever
- * asks for a WebSocket gets one, all others an event stream.
+ * raw PORT RATE SIZE [2] - the floor that servers are compared with: one loop
+ * that send()s a ready frame to each connection, and does nothing else.
+ * Whoever asks for a WebSocket gets one, all others an event stream.  2: two
+ * such processes share the connections.
  */
 
 #define _GNU_SOURCE
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,7 +102,7 @@ int main(int argc, char **argv)
     struct epoll_event  ev, events[EVENTS];
     struct sockaddr_in  at = { .sin_family = AF_INET };
 
-    if (argc != 4 || (size = atoi(argv[3])) < 64 || size > 60000
+    if (argc < 4 || (size = atoi(argv[3])) < 64 || size > 60000
         || fds == NULL || frame == NULL)
     {
         fprintf(stderr, "usage: raw PORT RATE SIZE\n");
@@ -110,12 +112,18 @@ int main(int argc, char **argv)
     port = atoi(argv[1]);
     rate = atof(argv[2]);
     signal(SIGPIPE, SIG_IGN);
+
+    if (argc > 4 && fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+    }
+
     epoll = epoll_create1(EPOLL_CLOEXEC);
 
     at.sin_port = htons((uint16_t) port);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 
     if (bind(listener, (void *) &at, sizeof(at)) == -1
         || listen(listener, 4096) == -1)

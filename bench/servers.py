@@ -122,6 +122,19 @@ class Raw(Server):
         wait(lambda: listens(self.port), self.name)
 
 
+class RawPair(Raw):
+    """Two of them: what two workers cannot be cheaper than."""
+    name = "raw, two processes,"
+
+    def start(self):
+        self.spawn([TOOLS / "raw", self.port, self.rate, self.size, 2])
+        wait(lambda: listens(self.port), self.name)
+        wait(lambda: children(self.processes[0].pid), self.name)
+
+    def pids(self):
+        return super().pids() + children(self.processes[0].pid)
+
+
 NGINX_CONF = """\
 daemon off;
 worker_processes {workers};
