@@ -18,6 +18,9 @@ static ngx_uint_t ngx_http_flux_behind_renewed(
     ngx_http_flux_behind_room_t *room, flux_entry_t *entry);
 static void ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_room_t *room);
+static ngx_int_t ngx_http_flux_behind_section(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section, ngx_uint_t layer,
+    ngx_pool_t *pool, flux_cursor_t *cursor);
 static void ngx_http_flux_behind_begin_anew(ngx_http_flux_behind_room_t *room,
     ngx_http_flux_reset_t reset);
 
@@ -231,6 +234,7 @@ ngx_http_flux_behind_place_section(ngx_http_flux_behind_t *behind,
                 return NGX_ERROR;
             }
 
+            place->layer = behind->channel->layers[f];
             place->id = positions->ids[i];
             place->fingerprint = positions->places[i].fingerprint;
             place->partition = positions->places[i].partition;
@@ -352,6 +356,7 @@ ngx_http_flux_behind_here(ngx_http_flux_behind_t *behind)
                 return NULL;
             }
 
+            place->layer = behind->channel->layers[f];
             place->id = positions->ids[i];
             place->fingerprint = positions->places[i].fingerprint;
             place->partition = positions->places[i].partition;
@@ -392,6 +397,8 @@ ngx_http_flux_behind_place(ngx_http_flux_behind_t *behind,
     p = &ngx_http_flux_hub.zone->log.partitions[partition];
 
     ngx_memzero(place, sizeof(ngx_http_flux_behind_place_t));
+    place->layer = ngx_http_flux_channel_layer(behind->channel,
+                                               room->room->feed);
     place->id = partition;
     place->fingerprint = p->fingerprint;
     place->partition = p->number;
@@ -607,13 +614,10 @@ recreated:
 ngx_int_t
 ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind, ngx_str_t *text)
 {
-    size_t                         k;
     ngx_int_t                      rc;
-    ngx_uint_t                     i, s;
+    ngx_uint_t                     i, s, layer;
     ngx_pool_t                    *pool;
-    uint32_t                      *rooms;
     flux_cursor_t                  cursor;
-    flux_cursor_place_t           *places;
     ngx_http_flux_behind_place_t  *place;
 
     pool = ngx_create_pool(1024, ngx_http_flux_hub.log);
@@ -621,64 +625,97 @@ ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind, ngx_str_t *text)
         return NGX_ERROR;
     }
 
-    rc = NGX_ERROR;
+    rc = NGX_OK;
     cursor.time = 0;
     cursor.nsections = 0;
 
     for (s = 0; s < behind->nsections; s++) {
 
         place = behind->sections[s].places.elts;
-        k = behind->sections[s].places.nelts;
 
-        rooms = ngx_palloc(pool, behind->nrooms * sizeof(uint32_t));
-        places = ngx_palloc(pool, (k + 1) * sizeof(flux_cursor_place_t));
-
-        if (rooms == NULL || places == NULL) {
-            goto done;
-        }
-
-        for (i = 0; i < k; i++) {
+        for (i = 0; i < behind->sections[s].places.nelts; i++) {
             place[i].offset = place[i].given;
             place[i].check = place[i].given_check;
-
-            places[i].fingerprint = place[i].fingerprint;
-            places[i].partition = place[i].partition;
-            places[i].offset = place[i].offset;
-            places[i].check = place[i].check;
         }
 
-        cursor.sections[cursor.nsections].nplaces = k;
-        cursor.sections[cursor.nsections].places = places;
-
-        k = 0;
-
-        for (i = 0; i < behind->nrooms; i++) {
-            if (behind->rooms[i].section == &behind->sections[s]) {
-                rooms[k++] = behind->rooms[i].room->hash;
+        for (layer = 0; layer < behind->channel->nlayers; layer++) {
+            if (ngx_http_flux_behind_section(behind, &behind->sections[s],
+                                             layer, pool, &cursor)
+                != NGX_OK)
+            {
+                rc = NGX_ERROR;
             }
         }
-
-        cursor.sections[cursor.nsections].nrooms = k;
-        cursor.sections[cursor.nsections].rooms = rooms;
-
-        if (k == 0) {
-            continue;
-        }
-
-        if (cursor.time == 0 || behind->sections[s].time < cursor.time) {
-            cursor.time = behind->sections[s].time;
-        }
-
-        cursor.nsections++;
     }
 
-    rc = ngx_http_flux_cursor_text(&cursor, text);
-
-done:
+    if (rc == NGX_OK) {
+        rc = ngx_http_flux_cursor_text(&cursor, text);
+    }
 
     ngx_destroy_pool(pool);
 
     return rc;
+}
+
+
+/* Adds what the section has of a layer. */
+
+static ngx_int_t
+ngx_http_flux_behind_section(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section, ngx_uint_t layer,
+    ngx_pool_t *pool, flux_cursor_t *cursor)
+{
+    uint32_t                      *rooms;
+    ngx_uint_t                     i, n, k;
+    flux_cursor_place_t           *places;
+    ngx_http_flux_behind_place_t  *place = section->places.elts;
+
+    rooms = ngx_palloc(pool, behind->nrooms * sizeof(uint32_t));
+    places = ngx_palloc(pool, (section->places.nelts + 1)
+                              * sizeof(flux_cursor_place_t));
+
+    if (rooms == NULL || places == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0, n = 0; i < behind->nrooms; i++) {
+        if (behind->rooms[i].section == section
+            && ngx_http_flux_channel_layer(behind->channel,
+                                           behind->rooms[i].room->feed)
+               == layer)
+        {
+            rooms[n++] = behind->rooms[i].room->hash;
+        }
+    }
+
+    /* rooms for which there is no section left begin anew */
+
+    if (n == 0 || cursor->nsections == FLUX_CURSOR_SECTIONS) {
+        return NGX_OK;
+    }
+
+    for (i = 0, k = 0; i < section->places.nelts; i++) {
+
+        if (place[i].layer != layer) {
+            continue;
+        }
+
+        places[k].fingerprint = place[i].fingerprint;
+        places[k].partition = place[i].partition;
+        places[k].offset = place[i].offset;
+        places[k++].check = place[i].check;
+    }
+
+    cursor->sections[cursor->nsections].rooms = rooms;
+    cursor->sections[cursor->nsections].nrooms = n;
+    cursor->sections[cursor->nsections].places = places;
+    cursor->sections[cursor->nsections++].nplaces = k;
+
+    if (cursor->time == 0 || section->time < cursor->time) {
+        cursor->time = section->time;
+    }
+
+    return NGX_OK;
 }
 
 

@@ -20,6 +20,7 @@ typedef struct {
     uint16_t                      given_check;
     int64_t                       offset;       /* it has all before this */
     int64_t                       given;        /* with the frame being made */
+    ngx_uint_t                    layer;        /* of its feed */
 } ngx_http_flux_behind_place_t;
 
 

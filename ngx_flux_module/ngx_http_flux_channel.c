@@ -7,6 +7,8 @@ static ngx_http_flux_channel_t *ngx_http_flux_channel_create(ngx_str_t *name,
     ngx_array_t *keys, ngx_msec_t pace);
 static ngx_int_t ngx_http_flux_channel_add_room(
     ngx_http_flux_channel_t *channel, ngx_http_flux_address_t *address);
+static void ngx_http_flux_channel_add_feed(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_feed_t *feed);
 static void ngx_http_flux_channel_mark(ngx_http_flux_channel_t *channel);
 static void ngx_http_flux_channel_tick(ngx_event_t *ev);
 static void ngx_http_flux_channel_stand(ngx_http_flux_channel_t *channel,
@@ -173,10 +175,12 @@ ngx_http_flux_channel_create(ngx_str_t *name, uint32_t hash,
 
     channel->links = ngx_pcalloc(pool, n * sizeof(ngx_http_flux_link_t));
     channel->feeds = ngx_palloc(pool, n * sizeof(ngx_http_flux_feed_t *));
+    channel->layers = ngx_palloc(pool, n * sizeof(ngx_uint_t));
     channel->hashes = ngx_palloc(pool, n * sizeof(uint32_t));
 
     if (channel->sn.str.data == NULL || channel->links == NULL
-        || channel->feeds == NULL || channel->hashes == NULL)
+        || channel->feeds == NULL || channel->layers == NULL
+        || channel->hashes == NULL)
     {
         ngx_destroy_pool(pool);
         return NULL;
@@ -234,7 +238,7 @@ ngx_http_flux_channel_add_room(ngx_http_flux_channel_t *channel,
     ngx_queue_insert_tail(&link->room->links, &link->queue);
 
     if (!ngx_http_flux_channel_has(channel, address->feed)) {
-        channel->feeds[channel->nfeeds++] = address->feed;
+        ngx_http_flux_channel_add_feed(channel, address->feed);
     }
 
     channel->hashes[channel->nrooms++] = link->room->hash;
@@ -288,6 +292,68 @@ ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel)
 
     ngx_free(channel->cursor.data);
     ngx_destroy_pool(channel->pool);
+}
+
+
+static ngx_uint_t
+ngx_http_flux_channel_share(ngx_http_flux_feed_t *one,
+    ngx_http_flux_feed_t *two)
+{
+    ngx_str_t   *a = one->topics.elts, *b = two->topics.elts;
+    ngx_uint_t   i, k;
+
+    /* two names of a cluster may be one cluster */
+
+    for (i = 0; i < one->topics.nelts; i++) {
+        for (k = 0; k < two->topics.nelts; k++) {
+            if (a[i].len == b[k].len
+                && ngx_memcmp(a[i].data, b[k].data, a[i].len) == 0)
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+/* In the first layer where nobody shares a topic with it. */
+
+static void
+ngx_http_flux_channel_add_feed(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_feed_t *feed)
+{
+    ngx_uint_t  i, layer = 0;
+
+    for (i = 0; i < channel->nfeeds; i++) {
+        if (channel->layers[i] == layer
+            && ngx_http_flux_channel_share(channel->feeds[i], feed))
+        {
+            layer++;
+            i = (ngx_uint_t) -1;
+        }
+    }
+
+    channel->feeds[channel->nfeeds] = feed;
+    channel->layers[channel->nfeeds++] = layer;
+    channel->nlayers = ngx_max(channel->nlayers, layer + 1);
+}
+
+
+ngx_uint_t
+ngx_http_flux_channel_layer(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_feed_t *feed)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < channel->nfeeds; i++) {
+        if (channel->feeds[i] == feed) {
+            return channel->layers[i];
+        }
+    }
+
+    return 0;
 }
 
 
@@ -831,20 +897,24 @@ ngx_int_t
 ngx_http_flux_channel_cursor(ngx_http_flux_channel_t *channel,
     ngx_str_t *text)
 {
+    u_char                     *memory;
+    uint32_t                   *rooms;
     ngx_int_t                   rc;
-    ngx_uint_t                  i, n;
+    ngx_uint_t                  i, n, layer;
     flux_cursor_t               cursor;
     ngx_http_flux_hub_t        *hub = &ngx_http_flux_hub;
     flux_cursor_place_t        *places;
+    flux_cursor_section_t      *section;
     ngx_http_flux_positions_t  *positions;
 
     cursor.time = ngx_http_flux_channel_expired(channel);
-    cursor.nsections = 1;
-    cursor.sections[0].rooms = channel->hashes;
-    cursor.sections[0].nrooms = channel->nrooms;
 
     if (channel->nfeeds == 1) {
         positions = &hub->positions[channel->feeds[0]->index];
+
+        cursor.nsections = 1;
+        cursor.sections[0].rooms = channel->hashes;
+        cursor.sections[0].nrooms = channel->nrooms;
         cursor.sections[0].places = positions->places;
         cursor.sections[0].nplaces = positions->n;
 
@@ -857,24 +927,54 @@ ngx_http_flux_channel_cursor(ngx_http_flux_channel_t *channel,
         n += hub->positions[channel->feeds[i]->index].n;
     }
 
-    places = ngx_alloc((n + 1) * sizeof(flux_cursor_place_t), hub->log);
-    if (places == NULL) {
+    memory = ngx_alloc(n * sizeof(flux_cursor_place_t)
+                       + (channel->nrooms + 1) * sizeof(uint32_t), hub->log);
+    if (memory == NULL) {
         return NGX_ERROR;
     }
 
-    cursor.sections[0].places = places;
-    cursor.sections[0].nplaces = n;
+    places = (flux_cursor_place_t *) memory;
+    rooms = (uint32_t *) (places + n);
 
-    for (i = 0; i < channel->nfeeds; i++) {
-        positions = &hub->positions[channel->feeds[i]->index];
-        ngx_memcpy(places, positions->places,
-                   positions->n * sizeof(flux_cursor_place_t));
-        places += positions->n;
+    /* rooms of layers that a cursor has no section for begin anew */
+
+    cursor.nsections = ngx_min(channel->nlayers, FLUX_CURSOR_SECTIONS - 1);
+
+    for (layer = 0; layer < cursor.nsections; layer++) {
+        section = &cursor.sections[layer];
+
+        section->rooms = rooms;
+        section->nrooms = 0;
+        section->places = places;
+        section->nplaces = 0;
+
+        for (i = 0; i < channel->nrooms; i++) {
+            if (ngx_http_flux_channel_layer(channel,
+                                            channel->links[i].room->feed)
+                == layer)
+            {
+                *rooms++ = channel->links[i].room->hash;
+                section->nrooms++;
+            }
+        }
+
+        for (i = 0; i < channel->nfeeds; i++) {
+
+            if (channel->layers[i] != layer) {
+                continue;
+            }
+
+            positions = &hub->positions[channel->feeds[i]->index];
+            ngx_memcpy(places, positions->places,
+                       positions->n * sizeof(flux_cursor_place_t));
+            places += positions->n;
+            section->nplaces += positions->n;
+        }
     }
 
     rc = ngx_http_flux_cursor_text(&cursor, text);
 
-    ngx_free(places - n);
+    ngx_free(memory);
 
     return rc;
 }

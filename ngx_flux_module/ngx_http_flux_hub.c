@@ -13,6 +13,9 @@
 /* How often rooms are looked at that may have become stale, in ms. */
 #define NGX_HTTP_FLUX_SECOND        500
 
+/* One line of laps in so many ms. */
+#define NGX_HTTP_FLUX_LAPS_SPAN     10000
+
 /* How often readers that wait for the log look again. */
 #define NGX_HTTP_FLUX_RETRY         50
 
@@ -476,8 +479,15 @@ ngx_http_flux_hub_lost(void)
     ngx_http_flux_room_t     *room;
     ngx_http_flux_channel_t  *channel;
 
-    ngx_log_error(NGX_LOG_WARN, hub->log, 0,
-                  "flux log went once around before this worker read it");
+    hub->laps++;
+
+    if (ngx_current_msec - hub->lapped >= NGX_HTTP_FLUX_LAPS_SPAN) {
+        ngx_log_error(NGX_LOG_WARN, hub->log, 0,
+                      "flux log went around before this worker read it: "
+                      "%ui times since the last such line", hub->laps);
+        hub->laps = 0;
+        hub->lapped = ngx_current_msec;
+    }
 
     for (q = ngx_queue_head(&hub->all);
          q != ngx_queue_sentinel(&hub->all);

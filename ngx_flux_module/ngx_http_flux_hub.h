@@ -80,6 +80,8 @@ struct ngx_http_flux_channel_s {
     ngx_http_flux_link_t      *links;
     ngx_uint_t                 nfeeds;
     ngx_http_flux_feed_t     **feeds;       /* of its rooms, each once */
+    ngx_uint_t                *layers;      /* of the feeds, see layer() */
+    ngx_uint_t                 nlayers;
     uint32_t                  *hashes;      /* of its rooms, ascending */
     ngx_array_t               *keys;        /* of ngx_str_t, escaped; or NULL */
     ngx_msec_t                 pace;
@@ -155,6 +157,8 @@ typedef struct {
     ngx_event_t                second;      /* rooms may have become stale */
     ngx_uint_t                 version;     /* grows as states change */
     ngx_queue_t                readers;     /* all of this worker */
+    ngx_uint_t                 laps;        /* by the writer, not yet logged */
+    ngx_msec_t                 lapped;      /* when they last were */
     ngx_http_flux_sent_t       sent[NGX_HTTP_FLUX_TRANSPORTS];
     u_char                    *scratch;     /* the last cursor made */
     size_t                     scratch_size;
@@ -271,6 +275,13 @@ ngx_http_flux_channel_t *ngx_http_flux_channel_get(
 void ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel);
 
 ngx_uint_t ngx_http_flux_channel_has(ngx_http_flux_channel_t *channel,
+    ngx_http_flux_feed_t *feed);
+
+/*
+ * Feeds that share a topic are at places of their own in it: they are in
+ * different layers, and a section of a cursor is of one layer.
+ */
+ngx_uint_t ngx_http_flux_channel_layer(ngx_http_flux_channel_t *channel,
     ngx_http_flux_feed_t *feed);
 
 /* Takes the message of an entry of one of its rooms. */

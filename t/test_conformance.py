@@ -29,6 +29,7 @@ def echo_module():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)      # the echo is compiled, too
 @pytest.mark.parametrize("cases", [QUICK, BULK],
                          ids=["quick", "bulk"])
 def test_autobahn(kafka, nginx, module, echo_module, tmp_path, cases):

@@ -166,3 +166,28 @@ def test_a_cursor_goes_from_any_transport_to_any_other(kafka, nginx, module):
     messages += last.messages
     check_no_reset(messages)
     check_exactly_once(records, messages)
+
+
+def test_a_reader_of_several_feeds_of_one_topic_gets_each_record_once_of_each(
+        kafka, nginx, module):
+    topic = kafka.create_topic(partitions=2)
+    n = nginx(kafka=kafka, listen="reuseport", http_conf=f"""
+              flux_feed f {{ topic {topic}; }}
+              flux_feed g {{ topic {topic}; room json:/room; }}
+              flux_feed h {{ topic {topic}; start end; retain 2; }}""",
+              server_conf="location = /live { flux_stream f g/a h; "
+                          "flux_buffer 16m; }")
+    reader = Returning(alternating(n))
+    reader.stream.wait_snapshot("g/a")
+    with Load(kafka, topic, 1000,
+              value=lambda i: {"n": i, "room": "ab"[i % 2]}) as load:
+        for _ in range(40):
+            load.wait(random.randrange(1, 60))
+            reader.cut()
+    records = truth(kafka, topic)
+    of_a = [record for record in records if record[1] % 2 == 0]
+    reader.wait_updates(2 * len(records) + len(of_a))
+    check_no_reset(reader.messages)
+    for room, wanted in ("f", records), ("g/a", of_a), ("h", records):
+        check_exactly_once(wanted, [m for m in reader.messages
+                                    if m["room"] == room])

@@ -247,6 +247,7 @@ def test_a_zone_of_1_mb_keeps_each_keys_newest_record_of_100_mb(
     assert items(n, "/live") == newest(kafka, topic, 1)
     assert n.status()["feeds"]["f"]["evicted"] == 0
     assert n.status()["zone"]["used"] <= 1024 ** 2
+    assert n.error_log.count("[warn]") < 10
 
 
 def test_the_least_recently_renewed_keys_leave_when_live_data_pass_half(

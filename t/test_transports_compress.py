@@ -1,7 +1,6 @@
 """Compressed streams: the same frames, fewer bytes."""
 
-import json
-import subprocess
+import os
 import time
 import zlib
 
@@ -278,3 +277,53 @@ def test_chromium_takes_it(live, kafka, page, kind):
         "window.seen.every(s => s.length && s.at(-1) == 49)", timeout=10000)
     seen = page.evaluate("window.seen")
     assert all(s == list(range(s[0], 50)) for s in seen)
+
+
+def test_slow_readers_find_back_into_the_stream(live, kafka):
+    """Partial writes, conflation, and then the shared stream again."""
+    n = live(more="flux_buffer 8k;")
+    quick = [n.sse("/live", compress=True) for _ in range(4)] \
+        + [n.ws("/live", compress=True) for _ in range(4)]
+    slow = [n.sse("/live", compress=True, receive_buffer=2048)
+            for _ in range(3)]
+    for r in (*quick, *slow):
+        r.wait_snapshot("f")
+    for turn in range(4):
+        for r in slow:
+            r.pause()
+        for i in range(200):
+            kafka.produce(n.topic, {**ticker(i), "pad": os.urandom(400).hex(),
+                                    "n": turn * 1000 + i}, key=f"k{i % 20}")
+            if i % 20 == 0:
+                kafka.flush()
+        kafka.flush()
+        for r in quick:
+            r.wait(lambda s: numbers(s)[-1:] == [turn * 1000 + 199])
+        for r in slow:
+            r.resume()
+        for r in slow:
+            r.wait(lambda s: numbers(s)[-1:] == [turn * 1000 + 199])
+        send(n, kafka, turn * 1000 + 500, 20)
+        for r in (*quick, *slow):
+            r.wait(lambda s: numbers(s)[-1:] == [turn * 1000 + 519])
+    for r in quick:
+        assert numbers(r) == [turn * 1000 + i for turn in range(4)
+                              for i in (*range(200), *range(500, 520))]
+    for r in slow:
+        got = numbers(r)
+        for key in range(20):
+            mine = [g for g in got if g % 20 == key]
+            assert mine == sorted(set(mine))
+
+
+def test_compressed_with_a_pace_and_keys(live, kafka):
+    n = live(more="flux_pace 100ms;")
+    readers = [n.sse("/live", compress=True) for _ in range(4)] \
+        + [n.ws("/live", compress=True, key=["k3"]) for _ in range(4)]
+    for r in readers:
+        r.wait_snapshot("f")
+    for turn in range(5):
+        send(n, kafka, turn * 100, 40)
+        for r in readers:
+            r.wait_value("f", "k3", ticker(turn * 100 + 23))
+    assert {m["key"] for r in readers[4:] for m in r.updates("f")} == {"k3"}

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
+import zlib
 
 import h2.config
 import h2.connection
@@ -446,3 +447,56 @@ def test_slow_reader_on_http2_is_ended_and_the_connection_lives(live, kafka):
     c.until(lambda: other in c.ended)
     assert parse_frame(c.data[other]).messages[0]["type"] == "snapshot"
     c.close()
+
+
+@pytest.mark.parametrize("listen", ["http2", "ssl http2"])
+def test_http2_compressed(live, kafka, listen):
+    """Frames, heartbeats and the end go through nginx's filters."""
+    n = live(listen=listen, workers=1, more="flux_heartbeat 200ms;")
+    c = H2(n, secure="ssl" in listen)
+    streams = [c.get("/live", **{"accept-encoding": "gzip"})
+               for _ in range(5)]
+    plain = c.get("/live")
+    c.until(lambda: all(s in c.headers for s in (*streams, plain)))
+    assert c.headers[streams[0]]["content-encoding"] == "gzip"
+    assert "content-encoding" not in c.headers[plain]
+    for i in range(20):
+        kafka.send(n.topic, {"i": i, "pad": "x" * 100}, key="a")
+    c.until(lambda: len(c.updates(plain)) == 20
+            and c.data[plain].count(b":\n\n") >= 2)
+    n.reload(wait=False)
+    c.until(lambda: all(s in c.ended for s in (*streams, plain)), 15)
+    for s in streams:
+        c.data[s] = zlib.decompressobj(31).decompress(c.data[s])
+        assert [m["data"]["i"] for m in c.updates(s)] == list(range(20))
+        assert c.data[s].count(b":\n\n") >= 2
+        assert c.frames(s)[-1].messages[0]["type"] == "end"
+    c.close()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_compressed_byte_by_byte(live, kafka, secure):
+    n = live(listen="ssl" if secure else "", records=30, size=20000)
+    sockets = [narrow(n, "GET /live HTTP/1.1\r\nHost: x\r\n"
+                      "Accept-Encoding: gzip\r\n"
+                      "Accept: text/event-stream\r\n\r\n", secure)
+               for _ in range(4)]
+    for i in range(50):
+        kafka.produce(n.topic, {"i": i, "pad": os.urandom(1500).hex()},
+                      key="a")
+    kafka.flush()
+    for s in sockets:
+        data, text = b"", b""
+        while b'"i":49' not in text[-8000:]:
+            piece = s.recv(3000)
+            assert piece
+            data += piece
+            if len(data) % 7 == 0 or len(piece) < 3000:
+                text = zlib.decompressobj(31).decompress(
+                    chunks(data.partition(b"\r\n\r\n")[2]))
+        seen = []
+        for block in text.split(b"\n\n")[:-1]:
+            line = block.split(b"\n")[-1].removeprefix(b"data: ")
+            seen += [m["data"]["i"] for m in parse_frame(line).messages
+                     if m["type"] == "update"]
+        assert seen == sorted(set(seen))

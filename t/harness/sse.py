@@ -4,6 +4,7 @@ It sees what an EventSource does not show: the status, the headers, comments,
 the bytes on the wire; and it can stop reading, or vanish.
 """
 
+import select
 import socket
 import ssl
 import threading
@@ -132,8 +133,12 @@ class Sse(Stream):
 
     def _receive(self):
         self._reading.wait()
-        piece = self._socket.recv(65536)
-        return piece
+        while True:
+            try:
+                return self._socket.recv(65536)
+            except BlockingIOError:
+                # settimeout() of the other thread was half done
+                select.select([self._socket], [], [], 1)
 
     def _head(self):
         text = b""
