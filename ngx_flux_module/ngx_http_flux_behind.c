@@ -499,6 +499,9 @@ ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind)
         }
     }
 
+    /* a place that was ahead could not be held against the log before */
+
+    behind->verify = !behind->judged || behind->ahead;
     behind->ahead = 0;
     behind->newcomer = !behind->judged;
 
@@ -566,7 +569,7 @@ ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
             continue;
         }
 
-        if (place[i].check && !behind->judged) {
+        if (place[i].check && behind->verify) {
             check = flux_log_check(log, place[i].id, place[i].offset);
 
             if (check && check != place[i].check) {

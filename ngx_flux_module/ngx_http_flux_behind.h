@@ -93,6 +93,7 @@ struct ngx_http_flux_behind_s {
     unsigned                        whole:1;
     unsigned                        judged:1;
     unsigned                        ahead:1;    /* of this node */
+    unsigned                        verify:1;   /* look at the checks */
     unsigned                        newcomer:1; /* all rooms new, no reset */
 };
 

@@ -122,8 +122,6 @@ def test_empty_values_and_null_keys_harm_nobody(kafka, nginx, module):
 
 # --- waiting polls --------------------------------------------------------------
 
-@pytest.mark.xfail(reason="a poll answered by a status alone may be given a "
-                   "cursor of the new topic, and so miss the reset")
 def test_a_waiting_poll_is_told_that_its_topic_was_made_anew(
         kafka, nginx, module):
     topic = kafka.create_topic()
