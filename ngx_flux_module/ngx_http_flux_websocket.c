@@ -92,11 +92,11 @@ ngx_http_flux_websocket_check(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_str_t *accept)
+static void
+ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_http_flux_ws_t *ws)
 {
     u_char      digest[20];
-    ngx_str_t   sum, *key;
+    ngx_str_t   sum, accept, *key;
     ngx_sha1_t  sha1;
 
     key = ngx_http_flux_header(r, "sec-websocket-key");
@@ -109,20 +109,11 @@ ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_str_t *accept)
     sum.data = digest;
     sum.len = sizeof(digest);
 
-    accept->data = ngx_pnalloc(r->pool,
-                               ngx_base64_encoded_length(sizeof(digest)) + 1);
-    if (accept->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_encode_base64(accept, &sum);
-    accept->data[accept->len] = '\0';
-
-    return NGX_OK;
+    accept.data = ws->accept;
+    ngx_encode_base64(&accept, &sum);
+    ws->accept[accept.len] = '\0';
 }
 
-
-/* RFC 7692: takes what the client offers, if it can be kept. */
 
 static ngx_int_t
 ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
@@ -160,7 +151,6 @@ static ngx_int_t
 ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
 {
     ngx_int_t                  rc;
-    ngx_str_t                  accept;
     ngx_http_flux_ws_t        *ws;
     ngx_http_request_t        *r = reader->request;
     ngx_http_flux_loc_conf_t  *flcf;
@@ -172,9 +162,11 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
     ws = ngx_calloc(sizeof(ngx_http_flux_ws_t), r->connection->log);
     reader->context = ws;
 
-    if (ws == NULL || ngx_http_flux_ws_accept(r, &accept) != NGX_OK) {
+    if (ws == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_flux_ws_accept(r, ws);
 
     if (flcf->compress && ngx_http_flux_ws_deflate(reader) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -184,7 +176,7 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
 
     if (ngx_http_flux_add_header(r, "Upgrade", "websocket") == NULL
         || ngx_http_flux_add_header(r, "Sec-WebSocket-Accept",
-                                    (char *) accept.data)
+                                    (char *) ws->accept)
            == NULL
         || (ngx_http_flux_header_has(r, "sec-websocket-protocol",
                                      "flux.v1")

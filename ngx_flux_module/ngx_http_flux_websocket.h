@@ -11,6 +11,9 @@
 #include "core/flux_websocket.h"
 
 
+/* a SHA-1 in base64, and a NUL */
+#define NGX_HTTP_FLUX_WS_ACCEPT    29
+
 #define NGX_HTTP_UPGRADE_REQUIRED  426      /* RFC 9110, 15.5.22 */
 
 
@@ -19,6 +22,7 @@ typedef struct {
     u_char            *buf;             /* a message being gathered, or NULL */
     size_t             size;
     ngx_uint_t         missed;          /* heartbeats unanswered */
+    u_char             accept[NGX_HTTP_FLUX_WS_ACCEPT];
 } ngx_http_flux_ws_t;
 
 
