@@ -24,7 +24,7 @@ FROM base
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        nginx librdkafka1 libjansson4 libhiredis0.14 libcurl4 libxml2 \
+        nginx librdkafka1 libjansson4 libhiredis0.14 liburing2 libcurl4 libxml2 \
         ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home flux \

@@ -1,5 +1,5 @@
 #include "ngx_http_flux_hub.h"
-#include "ngx_http_flux_reader.h"
+#include "ngx_http_flux_batch.h"
 
 
 /*
@@ -127,6 +127,8 @@ ngx_http_flux_hub_exit(void)
     if (hub->fmcf == NULL) {
         return;
     }
+
+    ngx_http_flux_batch_exit();
 
     for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
         ngx_free(hub->positions[i].ids);
@@ -633,10 +635,13 @@ ngx_http_flux_hub_work(void)
         rc = ngx_http_flux_channel_flush(channel, &budget);
 
         if (rc == NGX_AGAIN) {
+            ngx_http_flux_batch_submit();
             ngx_http_flux_hub_post();
             return;
         }
     }
+
+    ngx_http_flux_batch_submit();
 
     if (hub->state_soon) {
         hub->state_soon = 0;
