@@ -1,8 +1,8 @@
 /** The crypto card: live prices with a sparkline, the day's top movers. */
 
 import { attribute, element, text } from "./dom.js";
-import { facts, showChange, sourceOf } from "./figures.js";
-import { exact, price, short } from "./format.js";
+import { asOf, facts, showChange, sourceOf } from "./figures.js";
+import { price, short } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { flash, Table } from "./table.js";
 
@@ -58,7 +58,7 @@ export function mountCrypto({ live, store, frames, fresh }) {
                                "Source"], () => {
                 const { data, ts } = feed.items.get(key) ?? { data: {}, ts: 0 };
                 return [price(data.open), price(data.high), price(data.low),
-                        short(data.volume), exact(Date.parse(data.time) || ts),
+                        short(data.volume), asOf(data, ts),
                         sourceOf(data)];
             });
         const frame = element("div.chart");
