@@ -154,6 +154,11 @@ def test_the_sparkline_is_drawn_from_the_snapshots_history(demo, page):
     wait_price(page, "BTC-USD", "2.00")
     path = page.locator(".crypto .spark path").get_attribute("d")
     assert path.count("L") == 2
+    # two in a hurry, and then no more: the line has both
+    one.coin("BTC-USD", "4.00", queued=True)
+    one.coin("BTC-USD", "5.00")
+    wait_for(lambda: page.locator(".crypto .spark path").get_attribute("d")
+             .count("L") == 4, 10, "the line goes on")
 
 
 def test_the_first_price_comes_within_300_ms_and_60_kilobytes(
@@ -766,6 +771,7 @@ def test_axe_finds_nothing(demo, browser, axe, scheme, width):
     one = demo()
     fill(one)
     one.coin("SOL-USD", "189.64", source="simulated", name="Solana")
+    one.coin("BTC-USD", "93430.00", name="Bitcoin")
     one.place_uplot()
     context = browser.new_context(color_scheme=scheme, bypass_csp=True,
                                   reduced_motion="reduce",

@@ -46,11 +46,18 @@ export function mountCrypto({ live, store, frames, fresh }) {
         }
         showChange(parts.change, item.data.change);
         attribute(parts.change.parentNode, "data-source", item.data.source);
-        if (performance.now() - parts.drawn >= SPARK) {
+        drawLine(parts, key);
+        parts.last = item;
+    }
+
+    function drawLine(parts, key) {
+        const early = parts.drawn + SPARK - performance.now();
+        if (early > 0) {
+            frames.later(`line ${key}`, () => drawLine(parts, key), early);
+        } else {
             drawSpark(parts.spark, feed.history.get(key));
             parts.drawn = performance.now();
         }
-        parts.last = item;
     }
 
     function detail(key) {
@@ -99,7 +106,9 @@ export function mountCrypto({ live, store, frames, fresh }) {
 
     let ranked = -RANK;
     function drawMovers() {
-        if (performance.now() - ranked < RANK) {
+        const early = ranked + RANK - performance.now();
+        if (early > 0) {
+            frames.later("movers", drawMovers, early);
             return;
         }
         ranked = performance.now();
