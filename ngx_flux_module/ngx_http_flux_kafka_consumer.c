@@ -107,6 +107,7 @@ ngx_http_flux_consumer_create(ngx_http_flux_consumer_t *consumer, char *text,
 
     consumer->queue = rd_kafka_queue_new(consumer->handle);
     consumer->events = rd_kafka_queue_get_main(consumer->handle);
+    ngx_http_flux_kafka_fetch_init(consumer);
 
     fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
 
