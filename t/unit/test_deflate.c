@@ -88,7 +88,7 @@ make_frames(void **state)
             "[{\"type\":\"update\",\"room\":\"crypto\",\"key\":\"%s-USD\","
             "\"ts\":17000%08u,\"data\":{\"price\":\"%u.%02u\","
             "\"volume\":\"%u.%06u\",\"time\":\"2026-11-05T12:%02u:%02u.%06uZ\""
-            "}},{\"type\":\"cursor\",\"cursor\":\"AQEB3q2-7wESNFZ4AQC%04u\"}]",
+            "}},{\"type\":\"cursor\",\"cursor\":\"CBBDerb7vBASNFZ4BAA%04u\"}]",
             (next_random(&seed) & 1) ? "BTC" : "ETH", next_random(&seed),
             next_random(&seed) % 70000, next_random(&seed) % 100,
             next_random(&seed) % 9000, next_random(&seed) % 1000000,
