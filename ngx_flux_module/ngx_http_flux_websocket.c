@@ -128,7 +128,8 @@ ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
 
     if (offers == NULL
         || !flux_ws_accept_deflate(&deflate, (char *) offers->data,
-                                   offers->len, FLUX_DEFLATE_WINDOW))
+                                   offers->len, FLUX_DEFLATE_WINDOW,
+                                   FLUX_DEFLATE_WINDOW_ALONE))
     {
         return NGX_OK;
     }
