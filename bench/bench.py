@@ -408,7 +408,32 @@ def p9(kafka, options):
     return cold(kafka, options, "P9", topic, count, zone="2000m")
 
 
-SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9)}
+def slow(kafka, options):
+    """500 readers, 1,000 records/s, without and beside 500 that never read"""
+    rows = {}
+    for _ in range(options.rounds):
+        for transport in ("ws", "sse"):
+            for deaf in (0, 500):
+                server = Flux(kafka.brokers, kafka.topic(),
+                              server="flux_send_timeout 1h;")
+                with server:
+                    with Producer(kafka, server.topic, 1000, how="room"):
+                        result = Load("stream", server, transport,
+                                      readers=500, deaf=deaf, warm=3,
+                                      secs=options.secs).result()
+                result["grown_kb"] = result["pss_end_kb"] - \
+                    result["pss_open_kb"]
+                row = f"Flux {transport}, {deaf} deaf"
+                rows.setdefault(row, []).append(result)
+                say(f"  SLOW {row}: p50 {result['p50_ms']:.1f} "
+                    f"p99 {result['p99_ms']:.1f} ms, gaps {result['gaps']}, "
+                    f"{result['cpu_us']:.2f} us, memory "
+                    f"+{result['grown_kb']:.0f} KB in {options.secs} s")
+    return rows
+
+
+SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9,
+                                     slow)}
 
 
 # --- results ----------------------------------------------------------------
@@ -486,6 +511,9 @@ COLUMNS = {
            ("of_raw", "of two raw processes", 2), ("p50_ms", "p50 ms", 1),
            ("p99_ms", "p99 ms", 1), ("gaps", "gaps", 0)],
     "p9": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
+    "slow": [("p50_ms", "p50 ms", 1), ("p99_ms", "p99 ms", 1),
+             ("cpu_us", "CPU us per message", 2), ("gaps", "gaps", 0),
+             ("grown_kb", "memory grown, KB", 0)],
 }
 
 

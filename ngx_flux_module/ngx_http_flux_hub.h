@@ -221,6 +221,9 @@ void ngx_http_flux_hub_wait(ngx_http_flux_reader_t *reader);
 ngx_int_t ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed,
     ngx_uint_t how, uint64_t since);
 
+/* Did retention pass what comes next in one of them?  Under the lock. */
+ngx_uint_t ngx_http_flux_positions_lost(ngx_http_flux_feed_t *feed);
+
 
 /* --- ngx_http_flux_state.c --- */
 

@@ -298,6 +298,9 @@ ngx_http_flux_position_place(ngx_http_flux_source_t *source,
         p->next = low;
         p->whole = low;
 
+        source->topic->consumer->changed
+            |= UINT64_C(1) << position->feed->slot;
+
         return low;
     }
 
