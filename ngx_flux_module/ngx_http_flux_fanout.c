@@ -1,5 +1,6 @@
 #include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_reader.h"
 
 
 static ngx_int_t ngx_http_flux_channel_seal(ngx_http_flux_channel_t *channel);

@@ -35,6 +35,7 @@ static ngx_int_t ngx_http_flux_reader_start(ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_reader_done(ngx_http_flux_reader_t *reader,
     ngx_int_t rc);
 static ngx_uint_t ngx_http_flux_reader_direct(ngx_http_flux_reader_t *reader);
+static void ngx_http_flux_reader_sent(void *data, ssize_t n);
 static ngx_int_t ngx_http_flux_reader_give(ngx_http_flux_reader_t *reader,
     ngx_http_flux_frame_t *frame);
 static ngx_int_t ngx_http_flux_reader_pace(ngx_http_flux_reader_t *reader);
@@ -277,7 +278,10 @@ ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
 
     if (ngx_http_flux_reader_direct(reader)
         && ngx_http_flux_reader_start(reader) == NGX_OK
-        && ngx_http_flux_batch_add(reader, reader->bytes) == NGX_OK)
+        && ngx_http_flux_batch_add(reader->request->connection->fd,
+                                   reader->bytes, ngx_http_flux_reader_sent,
+                                   reader)
+           == NGX_OK)
     {
         reader->channel->batch = ngx_http_flux_batch_serial();
         return;
@@ -287,7 +291,7 @@ ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
 }
 
 
-/* 1: a frame is a send() and nothing else; no TLS, no filter, nothing before. */
+/* 1: a frame is one send() and nothing else: no TLS, no filter before it. */
 
 static ngx_uint_t
 ngx_http_flux_reader_direct(ngx_http_flux_reader_t *reader)
@@ -304,9 +308,11 @@ ngx_http_flux_reader_direct(ngx_http_flux_reader_t *reader)
 }
 
 
-void
-ngx_http_flux_reader_sent(ngx_http_flux_reader_t *reader, ssize_t n)
+static void
+ngx_http_flux_reader_sent(void *data, ssize_t n)
 {
+    ngx_http_flux_reader_t  *reader = data;
+
     if (n == NGX_ERROR) {
         ngx_http_flux_reader_close(reader, NGX_ERROR);
         return;

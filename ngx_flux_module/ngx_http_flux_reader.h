@@ -121,9 +121,6 @@ ngx_int_t ngx_http_flux_reader_create(ngx_http_request_t *r,
 void ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
     ngx_http_flux_frame_t *frame);
 
-/* Of its frame so many bytes went; NGX_ERROR: nobody knows how many. */
-void ngx_http_flux_reader_sent(ngx_http_flux_reader_t *reader, ssize_t n);
-
 /*
  * Has messages (without brackets) that belong to no place in the log go out
  * with the next flush.  NGX_ERROR: too many wait for the socket, or no memory.
