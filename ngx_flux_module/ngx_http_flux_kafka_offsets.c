@@ -245,7 +245,7 @@ ngx_http_flux_source_place(ngx_http_flux_source_t *source,
     source->high = high;
 
     if (rd_kafka_consume_start_queue(topic->handle, source->number, from,
-                                     consumer->queue)
+                                     consumer->client.queue)
         == -1)
     {
         ngx_http_flux_kafka_source_down(source, rd_kafka_last_error());

@@ -68,7 +68,6 @@ typedef struct {
     u_char                   *file;
     ngx_uint_t                line;         /* of the block's end */
     ngx_uint_t                cluster_line;
-    ngx_uint_t                seen;         /* lines of the block, by bits */
 
     /* set in each worker: the feed's place in the zone, or FLUX_NONE */
     uint32_t                  slot;
