@@ -1349,6 +1349,8 @@ ngx_http_flux_cache_take_record(ngx_http_flux_feed_t *feed, uint32_t partition,
     what.message_length = (uint32_t) length;
     what.address_length = (uint32_t) address->len;
     what.key_length = (uint32_t) key_length;
+    what.room_hash = 0;
+    what.key_hash = 0;
 
     p = flux_log_reserve(log, &what);
 
