@@ -11,6 +11,9 @@
 #define NGX_HTTP_FLUX_LOG_LINES  8
 #define NGX_HTTP_FLUX_LOG_SPAN   10000
 
+/* batches in one turn: they share its system calls */
+#define NGX_HTTP_FLUX_BATCHES    4
+
 /* logs and errors handled in one turn */
 #define NGX_HTTP_FLUX_EVENTS     64
 
@@ -297,7 +300,8 @@ ngx_http_flux_consumer_next(ngx_event_t *ev)
 static void
 ngx_http_flux_consumer_turn(ngx_http_flux_consumer_t *consumer)
 {
-    ngx_int_t                  rc, more;
+    ngx_int_t                  rc = NGX_OK, more;
+    ngx_uint_t                 n;
     ngx_http_flux_question_t  *answer;
 
     answer = ngx_http_flux_assistant_answer(consumer->assistant);
@@ -307,7 +311,14 @@ ngx_http_flux_consumer_turn(ngx_http_flux_consumer_t *consumer)
     }
 
     more = ngx_http_flux_consumer_events(consumer);
-    rc = ngx_http_flux_kafka_take(consumer);
+
+    for (n = 0; n < NGX_HTTP_FLUX_BATCHES; n++) {
+        rc = ngx_http_flux_kafka_take(consumer);
+
+        if (rc != NGX_AGAIN) {
+            break;
+        }
+    }
 
     if (rc == NGX_AGAIN || more == NGX_AGAIN) {
         ngx_post_event(&consumer->next, &ngx_posted_next_events);

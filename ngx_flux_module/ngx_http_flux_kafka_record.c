@@ -15,6 +15,10 @@
 /* records between two steps towards what one will look at */
 #define NGX_HTTP_FLUX_AHEAD  4
 
+/* the bytes of a value that are fetched ahead; then the hardware runs ahead */
+#define NGX_HTTP_FLUX_FETCH  512
+#define NGX_HTTP_FLUX_CACHE_LINE  64
+
 /* escaped: feed, slash, room */
 #define NGX_HTTP_FLUX_ADDRESS_MAX  4096
 
@@ -36,6 +40,7 @@ typedef struct {
 } ngx_http_flux_record_t;
 
 
+static void ngx_http_flux_record_fetch(ngx_http_flux_consumer_t *consumer);
 static ngx_int_t ngx_http_flux_record_message(
     ngx_http_flux_consumer_t *consumer, rd_kafka_message_t *message);
 static ngx_int_t ngx_http_flux_record_verify(ngx_http_flux_source_t *source,
@@ -124,6 +129,7 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
         }
 
         bytes += message->len + message->key_len;
+        ngx_http_flux_record_fetch(consumer);
 
         if (ngx_http_flux_record_message(consumer, message) == NGX_DECLINED) {
             rc = NGX_DECLINED;
@@ -152,6 +158,27 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
     return (!fresh || consumer->taken < consumer->nmessages
             || consumer->nmessages == NGX_HTTP_FLUX_BATCH_MESSAGES)
            ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* A value was written by another processor: fetch one that comes soon. */
+
+static void
+ngx_http_flux_record_fetch(ngx_http_flux_consumer_t *consumer)
+{
+    size_t               i, len;
+    rd_kafka_message_t  *message;
+
+    i = consumer->taken - 1 + NGX_HTTP_FLUX_AHEAD;
+    message = i < consumer->nmessages ? consumer->messages[i] : NULL;
+
+    if (message != NULL && message->payload != NULL) {
+        len = ngx_min(message->len, NGX_HTTP_FLUX_FETCH);
+
+        for (i = 0; i < len; i += NGX_HTTP_FLUX_CACHE_LINE) {
+            __builtin_prefetch((u_char *) message->payload + i);
+        }
+    }
 }
 
 

@@ -9,10 +9,8 @@
 
 #include <string.h>
 
-#define FLUX_CACHE_LINE     64
-
-/* header, address and a short key */
-#define FLUX_ENTRY_LINES    3
+/* of an entry; what is behind is long enough for the hardware to run ahead */
+#define FLUX_ENTRY_AHEAD    512
 
 /* rooms with longer addresses are hashed when they are in the ring */
 #define FLUX_ADDRESS_AHEAD  512
@@ -20,7 +18,8 @@
 
 static uint32_t flux_ahead_room_hash(uint32_t feed, const flux_message_t *m);
 static uint32_t flux_ahead_node(const flux_log_t *log, uint32_t hash);
-static void flux_ahead_entry(const flux_log_t *log, uint64_t position);
+static void flux_ahead_entry(const flux_log_t *log, uint64_t position,
+    size_t length);
 static void flux_ahead_node_of(const flux_log_t *log, uint32_t node);
 
 
@@ -93,14 +92,17 @@ flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
         node = flux_ahead_node(log, what->room_hash);
 
         if (node != FLUX_NONE) {
-            flux_ahead_entry(log, flux_log_room(log, node)->newest);
+            flux_ahead_entry(log, flux_log_room(log, node)->newest,
+                             flux_message_key_at(what->address_length));
         }
 
         node = flux_ahead_node(log, what->key_hash);
 
         if (node != FLUX_NONE) {
             key = flux_log_key(log, node);
-            flux_ahead_entry(log, key->newest);
+            flux_ahead_entry(log, key->newest,
+                             flux_message_key_at(what->address_length)
+                             + what->key_length);
 
             /* between which it is taken out of its lists */
             flux_ahead_node_of(log, key->prev);
@@ -137,13 +139,23 @@ flux_ahead_node_of(const flux_log_t *log, uint32_t node)
 }
 
 
+/* Up to so much of its message. */
+
 static void
-flux_ahead_entry(const flux_log_t *log, uint64_t position)
+flux_ahead_entry(const flux_log_t *log, uint64_t position, size_t length)
 {
-    int             i;
+    size_t          at;
     const uint8_t  *p = (const uint8_t *) flux_log_entry(log, position);
 
-    for (i = 0; i < FLUX_ENTRY_LINES; i++) {
-        __builtin_prefetch(p + i * FLUX_CACHE_LINE);
+    length += sizeof(flux_entry_t);
+
+    if (length > FLUX_ENTRY_AHEAD) {
+        length = FLUX_ENTRY_AHEAD;
     }
+
+    for (at = 0; at < length; at += FLUX_CACHE_LINE) {
+        __builtin_prefetch(p + at);
+    }
+
+    __builtin_prefetch(p + length - 1);
 }

@@ -27,6 +27,9 @@
  */
 #define FLUX_ENTRY_SHARE   8
 
+/* Bytes behind a record that are fetched for the next one, at most. */
+#define FLUX_FETCH_MAX     1024
+
 /* Steps back in a partition before a check is given up as unknown. */
 #define FLUX_CHECK_STEPS   100000
 
@@ -501,7 +504,9 @@ flux_log_advance(flux_log_t *log)
     h->records--;
 
     /* the next one to go is as old, and as cold */
-    __builtin_prefetch(flux_log_entry(log, h->tail));
+    entry = flux_log_entry(log, h->tail);
+    __builtin_prefetch(entry);
+    __builtin_prefetch(&entry->room_prev);
 }
 
 
@@ -565,11 +570,28 @@ flux_log_delete_size(uint64_t key_length)
 }
 
 
+/*
+ * Where the next record will be written.  To write into memory that is not
+ * here costs nothing, but to read it again right away does.
+ */
+
+static void
+flux_log_fetch(const uint8_t *p, uint64_t size)
+{
+    uint64_t  at;
+
+    for (at = 0; at < size && at < FLUX_FETCH_MAX; at += FLUX_CACHE_LINE) {
+        __builtin_prefetch(p + at, 1);
+    }
+}
+
+
 uint8_t *
 flux_log_reserve(flux_log_t *log, const flux_append_t *what)
 {
     uint64_t  size = flux_log_entry_size(what->message_length);
     uint64_t  extra = flux_log_delete_size(what->key_length);
+    uint8_t  *message;
 
     if (size + extra > log->header->max_entry) {
         return NULL;
@@ -579,7 +601,10 @@ flux_log_reserve(flux_log_t *log, const flux_append_t *what)
     flux_log_make_room(log, 2 * (size + extra));
     log->reserved = flux_log_claim(log, flux_log_head(log), size);
 
-    return flux_log_message(flux_log_entry(log, log->reserved));
+    message = flux_log_message(flux_log_entry(log, log->reserved));
+    flux_log_fetch(message + what->message_length, size);
+
+    return message;
 }
 
 
