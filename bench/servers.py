@@ -5,6 +5,7 @@ the load client needs to read it.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,10 +31,15 @@ class Missing(Exception):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    return port % 20000 + 10000 if port > 32000 else port
+    """Below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait(condition, what):
@@ -199,13 +205,14 @@ class Flux(Nginx):
     name = "Flux"
 
     def __init__(self, brokers, topic, zone="64m", feed="", server="",
-                 stream="room", module=None, **options):
+                 stream="room", module=None, compress="off", **options):
         options.pop("rate", None)
         super().__init__(**options)
         self.brokers, self.topic = brokers, topic
         self.zone, self.feed, self.more = zone, feed, server
         self.stream = stream
         self.module = module or BUILD / "ngx_http_flux_module.so"
+        self.compress = compress
         self.path = "/live"
 
     def start(self, ready=True):
@@ -216,7 +223,7 @@ class Flux(Nginx):
     flux_kafka main {{ brokers {self.brokers}; }}
     flux_feed room {{ topic {self.topic}; {self.feed} }}""",
             f"""location /live {{ flux_stream {self.stream};
-                    flux_compress off; {self.more} }}
+                    flux_compress {self.compress}; {self.more} }}
         location = /status {{ flux_status; }}""")
         if ready:
             wait(self.ready, "Flux to be ready")
