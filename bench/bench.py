@@ -259,8 +259,9 @@ def feed(kafka, topic, rate, ended):
     process.wait()
 
 
-def ticker(kafka, transport, readers, rate, secs, compress=True, churn=0):
-    server = Flux(kafka.brokers, kafka.topic(),
+def ticker(kafka, kind, transport, readers, rate, secs, compress=True,
+           churn=0):
+    server = kind(kafka.brokers, kafka.topic(),
                   compress="on" if compress else "off")
     ended = threading.Event()
     with server:
@@ -277,7 +278,8 @@ def ticker(kafka, transport, readers, rate, secs, compress=True, churn=0):
         finally:
             ended.set()
             feeder.join()
-    if result["broken"] or result["gaps"] or result["repeats"]:
+    if result["broken"] or kind is Flux and (
+            result["gaps"] or result["repeats"]):
         raise RuntimeError(f"not what was sent: {result}")
     return result
 
@@ -293,12 +295,23 @@ def p5(kafka, options):
                     (1000, 0, False), (1000, 0, True), (1000, 10, True)):
                 for transport in ("ws", "sse"):
                     row = ticker_row(transport, rate, readers, churn, compress)
-                    result = ticker(kafka, transport, readers, rate, secs,
-                                    compress, churn)
+                    result = ticker(kafka, Flux, transport, readers, rate,
+                                    secs, compress, churn)
                     rows.setdefault(row, []).append(result)
                     say(f"  P5 {row}: {result['frame_bytes']:.1f} B, "
                         f"{result['cpu_us']:.2f} us, "
                         f"{result['messages']} messages inflated")
+    for kind in (WebSockets, Nchan, SocketIO):
+        if kind.name in skipped:
+            continue
+        try:
+            result = ticker(kafka, kind, "ws", 1000, 50, 10)
+        except Missing as e:
+            skipped[kind.name] = str(e).strip()
+            continue
+        rows[f"{kind.name} ws, 50/s, 1000 readers"] = [result]
+        say(f"  P5 {kind.name}: {result['frame_bytes']:.1f} B, "
+            f"{result['cpu_us']:.2f} us")
     return rows
 
 

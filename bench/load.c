@@ -475,7 +475,7 @@ static void frame(conn_t *c, const uint8_t *p, size_t len, int packed,
         text = out;
     }
 
-    if (memmem(text, n, "\"type\"", 6) == NULL) {
+    if (memmem(text, n, MARK, MARK_AT) == NULL) {
         return;
     }
 

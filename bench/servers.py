@@ -244,20 +244,22 @@ class Nchan(Nginx):
     name = "nchan"
     path = "/live"
 
-    def __init__(self, brokers, topic, rate=0, **options):
+    def __init__(self, brokers, topic, rate=0, compress="off", **options):
         super().__init__(**options)
         self.brokers, self.topic = brokers, topic
+        self.compress = compress
 
     def start(self):
         if not NCHAN.exists():
             raise Missing("no libnginx-mod-nchan")
         self.start_nginx(
             NCHAN, "nchan_shared_memory_size 64m;",
-            """location = /live { nchan_subscriber websocket eventsource;
+            f"""location = /live {{ nchan_subscriber websocket eventsource;
                     nchan_channel_id room;
-                    nchan_subscriber_first_message newest; }
-        location = /post { nchan_publisher; nchan_channel_id room;
-                    nchan_message_buffer_length 10; }""")
+                    nchan_subscriber_first_message newest; }}
+        location = /post {{ nchan_publisher; nchan_channel_id room;
+                    nchan_deflate_message_for_websocket {self.compress};
+                    nchan_message_buffer_length 10; }}""")
         self.bridge = self.spawn([TOOLS / "kafka", "bridge", self.brokers,
                                   self.topic, self.port, "/post"])
         time.sleep(.5)
@@ -269,9 +271,10 @@ class Nchan(Nginx):
 class Script(Server):
     """A program for Node or Bun, with kafkajs."""
 
-    def __init__(self, brokers, topic, rate=0, **_):
+    def __init__(self, brokers, topic, rate=0, compress="off", **_):
         super().__init__()
         self.brokers, self.topic = brokers, topic
+        self.compress = compress
 
     def start(self):
         runtime = self.runtime()
@@ -280,7 +283,9 @@ class Script(Server):
         shutil.copy(ROOT / "bench/peers" / self.script, self.directory)
         os.symlink(PEERS / "node_modules", self.directory / "node_modules")
         self.spawn([runtime, self.directory / self.script, self.brokers,
-                    self.topic, self.port], cwd=self.directory)
+                    self.topic, self.port], cwd=self.directory,
+                   env={**os.environ,
+                        "COMPRESS": "1" if self.compress == "on" else ""})
         wait(lambda: self.processes[0].poll() is not None
              or "ready" in self.log(), self.name)
         if self.processes[0].poll() is not None:
