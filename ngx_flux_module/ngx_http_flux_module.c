@@ -2,6 +2,7 @@
 #include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_producer.h"
 #include "ngx_http_flux_publish.h"
 #include "ngx_http_flux_request.h"
 #include "ngx_http_flux_status.h"
@@ -341,16 +342,12 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
 static ngx_http_flux_main_conf_t *
 ngx_http_flux_main_conf(ngx_cycle_t *cycle)
 {
-    ngx_http_flux_main_conf_t  *fmcf;
-
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
     {
         return NULL;
     }
 
-    fmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_flux_module);
-
-    return fmcf != NULL && fmcf->zone != NULL ? fmcf : NULL;
+    return ngx_http_cycle_get_module_main_conf(cycle, ngx_http_flux_module);
 }
 
 
@@ -360,6 +357,14 @@ ngx_http_flux_init_process(ngx_cycle_t *cycle)
     ngx_http_flux_main_conf_t  *fmcf = ngx_http_flux_main_conf(cycle);
 
     if (fmcf == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_flux_producer_watch(cycle, fmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (fmcf->zone == NULL) {
         return NGX_OK;
     }
 
@@ -378,7 +383,7 @@ ngx_http_flux_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_flux_main_conf_t  *fmcf = ngx_http_flux_main_conf(cycle);
 
-    if (fmcf != NULL) {
+    if (fmcf != NULL && fmcf->zone != NULL) {
         ngx_http_flux_zone_exit_worker(fmcf);
         ngx_http_flux_hub_exit();
         ngx_http_flux_compress_exit();
