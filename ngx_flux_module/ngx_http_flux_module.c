@@ -313,6 +313,8 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
 
     fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_flux_module);
 
+    ngx_http_flux_add_header_filter();
+
     ngx_conf_init_msec_value(fmcf->drain, 10000);
 
     if (fmcf->node.len == 0) {
