@@ -17,6 +17,8 @@ static void *ngx_http_flux_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_flux_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static void ngx_http_flux_warn_limit_rate(ngx_conf_t *cf,
+    ngx_http_flux_loc_conf_t *flcf);
 static ngx_int_t ngx_http_flux_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_flux_init_process(ngx_cycle_t *cycle);
 static void ngx_http_flux_exit_process(ngx_cycle_t *cycle);
@@ -300,7 +302,35 @@ ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->expires, prev->expires, NULL);
     ngx_conf_merge_size_value(conf->max_message, prev->max_message, 16 * 1024);
 
+    if (conf->streams != NULL) {
+        ngx_http_flux_warn_limit_rate(cf, conf);
+    }
+
     return NGX_CONF_OK;
+}
+
+
+/* What is sent past nginx's filters is sent past limit_rate, too. */
+
+static void
+ngx_http_flux_warn_limit_rate(ngx_conf_t *cf, ngx_http_flux_loc_conf_t *flcf)
+{
+    ngx_http_flux_stream_t    *stream = flcf->streams->elts;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->limit_rate == NULL
+        || (clcf->limit_rate->lengths == NULL
+            && clcf->limit_rate->u.size == 0))
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "\"limit_rate\" does not slow down WebSocket and SSE over "
+                  "HTTP/1.x of \"flux_stream\" in %s:%ui: \"flux_pace\" does",
+                  stream->file, stream->line);
 }
 
 
