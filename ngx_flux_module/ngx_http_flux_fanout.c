@@ -125,19 +125,20 @@ ngx_http_flux_channel_prefetch(ngx_http_flux_channel_t *channel)
 
     reader = ngx_queue_data(ahead[2], ngx_http_flux_reader_t, queue);
     r = reader->request;
-    __builtin_prefetch(&r->connection);
-    __builtin_prefetch(&r->out);
-    __builtin_prefetch(&r->http_version);
-    __builtin_prefetch(&r->state);              /* beside the flags */
+
+    if (r != NULL) {
+        __builtin_prefetch(&r->out);
+        __builtin_prefetch(&r->http_version);
+    }
 
     reader = ngx_queue_data(ahead[1], ngx_http_flux_reader_t, queue);
-    c = reader->request->connection;
+    c = reader->connection;
     __builtin_prefetch(c, 1);
     __builtin_prefetch((u_char *) c + ngx_cacheline_size, 1);
     __builtin_prefetch((u_char *) (c + 1) - 1);
 
     reader = ngx_queue_data(ahead[0], ngx_http_flux_reader_t, queue);
-    __builtin_prefetch(reader->request->connection->write, 1);
+    __builtin_prefetch(reader->connection->write, 1);
 
 #endif
 }

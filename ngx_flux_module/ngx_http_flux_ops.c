@@ -144,10 +144,8 @@ ngx_http_flux_op_subscribe(ngx_http_flux_reader_t *reader, json_t *op)
     const char                 *code;
     ngx_array_t                *addresses;
     ngx_http_flux_address_t    *address, found;
-    ngx_http_flux_loc_conf_t   *flcf;
     ngx_http_flux_main_conf_t  *fmcf;
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
     fmcf = ngx_http_flux_hub.fmcf;
 
     rooms = json_object_get(op, "rooms");
@@ -188,7 +186,7 @@ ngx_http_flux_op_subscribe(ngx_http_flux_reader_t *reader, json_t *op)
             }
 
             if (rc == NGX_DECLINED
-                || !ngx_http_flux_allowed(flcf, &found, &name))
+                || !ngx_http_flux_allowed(reader->conf, &found, &name))
             {
                 code = "forbidden";
 
