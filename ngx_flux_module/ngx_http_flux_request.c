@@ -16,12 +16,17 @@
 /* RFC 8446, 5.1: what OpenSSL tells of at once, sent or not. */
 #define NGX_HTTP_FLUX_TLS_RECORD  16384
 
+/* What most requests need for their addresses and arguments. */
+#define NGX_HTTP_FLUX_QUERY_POOL  512
+
 /* Keys that a client may narrow its stream to. */
 #define NGX_HTTP_FLUX_KEYS_MAX  256
 
 
 static ngx_int_t ngx_http_flux_transport(ngx_http_request_t *r,
     ngx_http_flux_transport_t **transport);
+static ngx_int_t ngx_http_flux_query_run(ngx_http_request_t *r,
+    ngx_http_flux_query_t *query, ngx_http_flux_transport_t *transport);
 static ngx_int_t ngx_http_flux_query_streams(ngx_http_request_t *r,
     ngx_http_flux_query_t *query);
 static ngx_int_t ngx_http_flux_query_args(ngx_http_request_t *r,
@@ -39,9 +44,7 @@ ngx_http_flux_request_handler(ngx_http_request_t *r)
 {
     ngx_int_t                   rc, allowed;
     ngx_str_t                   origin;
-    ngx_msec_t                  wait;
     ngx_http_flux_query_t       query;
-    ngx_http_flux_channel_t    *channel;
     ngx_http_flux_loc_conf_t   *flcf;
     ngx_http_flux_transport_t  *transport;
 
@@ -86,36 +89,57 @@ ngx_http_flux_request_handler(ngx_http_request_t *r)
     query.wait = NGX_HTTP_FLUX_WAIT;
     query.pace = flcf->pace;
 
+    /* the request's own pool lives as long as the stream */
+
+    query.pool = ngx_create_pool(NGX_HTTP_FLUX_QUERY_POOL,
+                                 r->connection->log);
+    if (query.pool == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     rc = ngx_http_flux_query_streams(r, &query);
 
     if (rc == NGX_OK) {
         rc = ngx_http_flux_query_args(r, &query);
     }
 
-    if (rc != NGX_OK) {
-        return rc;
+    if (rc == NGX_OK) {
+        rc = ngx_http_flux_query_run(r, &query, transport);
     }
 
-    if (query.addresses.nelts > NGX_HTTP_FLUX_ROOMS_MAX
-        || (query.keys != NULL && query.addresses.nelts != 1))
+    ngx_destroy_pool(query.pool);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_flux_query_run(ngx_http_request_t *r, ngx_http_flux_query_t *query,
+    ngx_http_flux_transport_t *transport)
+{
+    ngx_msec_t                wait;
+    ngx_http_flux_channel_t  *channel;
+
+    if (query->addresses.nelts > NGX_HTTP_FLUX_ROOMS_MAX
+        || (query->keys != NULL && query->addresses.nelts != 1))
     {
         return NGX_HTTP_BAD_REQUEST;
     }
 
-    channel = ngx_http_flux_channel_get(query.addresses.elts,
-                                        query.addresses.nelts, query.keys,
-                                        query.pace);
+    channel = ngx_http_flux_channel_get(query->addresses.elts,
+                                        query->addresses.nelts, query->keys,
+                                        query->pace);
     if (channel == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     wait = 0;
 
-    if (transport == &ngx_http_flux_poll && query.cursor.len) {
-        wait = ngx_max(query.wait, 1);
+    if (transport == &ngx_http_flux_poll && query->cursor.len) {
+        wait = ngx_max(query->wait, 1);
     }
 
-    return ngx_http_flux_reader_create(r, transport, channel, &query.cursor,
+    return ngx_http_flux_reader_create(r, transport, channel, &query->cursor,
                                        wait);
 }
 
@@ -503,19 +527,52 @@ ngx_http_flux_transport(ngx_http_request_t *r,
 
 
 ngx_int_t
+ngx_http_flux_send_header(ngx_http_request_t *r)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c = r->connection;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return rc == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+    }
+
+    if (r->http_version >= NGX_HTTP_VERSION_20) {
+        rc = ngx_http_send_special(r, NGX_HTTP_FLUSH);
+
+    } else {
+
+        /* no body goes through the filters: they need no context for it */
+
+        while (rc != NGX_ERROR && rc != NGX_AGAIN && r->out != NULL) {
+            rc = ngx_http_write_filter(r, NULL);
+        }
+
+        if (rc == NGX_AGAIN && r->out == NULL && c->buffered) {
+            /* it is in the buffer of TLS */
+            rc = ngx_http_write_filter(r, NULL);
+        }
+    }
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent)
 {
     size_t               size;
     ssize_t              n;
     ngx_http_request_t  *r = reader->request;
-    ngx_connection_t    *c = r->connection;
+    ngx_connection_t    *c = reader->connection;
 
-    if (r->out != NULL || c->buffered) {
+    if (r != NULL && (r->out != NULL || c->buffered)) {
 
         /* the header is still on its way */
 
-        if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
+        if (ngx_http_write_filter(r, NULL) == NGX_ERROR) {
             return NGX_ERROR;
         }
 
@@ -547,6 +604,8 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 
         *sent += n;
     }
+
+    reader->direct = c->send == ngx_send;
 
     return NGX_OK;
 }
@@ -664,7 +723,7 @@ ngx_http_flux_query_streams(ngx_http_request_t *r,
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_flux_module);
 
-    if (ngx_array_init(&query->addresses, r->pool, flcf->streams->nelts,
+    if (ngx_array_init(&query->addresses, query->pool, flcf->streams->nelts,
                        sizeof(ngx_http_flux_address_t))
         != NGX_OK)
     {
@@ -683,7 +742,7 @@ ngx_http_flux_query_streams(ngx_http_request_t *r,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        rc = ngx_http_flux_address(r->pool, fmcf, &text, address, &room);
+        rc = ngx_http_flux_address(query->pool, fmcf, &text, address, &room);
 
         if (rc != NGX_OK) {
             return rc == NGX_DECLINED ? NGX_HTTP_NOT_FOUND
@@ -732,7 +791,7 @@ ngx_http_flux_query_args(ngx_http_request_t *r, ngx_http_flux_query_t *query)
         /* application/x-www-form-urlencoded, as URLSearchParams writes */
 
         src = value.data;
-        dst = ngx_pnalloc(r->pool, value.len + 1);
+        dst = ngx_pnalloc(query->pool, value.len + 1);
         if (dst == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -837,7 +896,7 @@ ngx_http_flux_query_room(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_flux_module);
 
-    rc = ngx_http_flux_address(r->pool, fmcf, value, &found, &room);
+    rc = ngx_http_flux_address(query->pool, fmcf, value, &found, &room);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -866,7 +925,7 @@ ngx_http_flux_query_key(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     ngx_str_t  *key;
 
     if (query->keys == NULL) {
-        query->keys = ngx_array_create(r->pool, 4, sizeof(ngx_str_t));
+        query->keys = ngx_array_create(query->pool, 4, sizeof(ngx_str_t));
         if (query->keys == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -882,7 +941,7 @@ ngx_http_flux_query_key(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     }
 
     key->len = flux_json_escaped_size(value->data, value->len);
-    key->data = ngx_pnalloc(r->pool, key->len + 1);
+    key->data = ngx_pnalloc(query->pool, key->len + 1);
 
     if (key->data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -14,6 +14,7 @@
 /* What a request asks for. */
 
 typedef struct {
+    ngx_pool_t   *pool;             /* of all below */
     ngx_array_t   addresses;        /* of ngx_http_flux_address_t */
     ngx_array_t  *keys;             /* of ngx_str_t, escaped; NULL: all */
     ngx_str_t     cursor;
@@ -66,6 +67,9 @@ ngx_uint_t ngx_http_flux_allowed(ngx_http_flux_loc_conf_t *flcf,
 /* {"type":"end",…}, at most 80 bytes; returns its end. */
 u_char *ngx_http_flux_end_message(u_char *p, ngx_http_flux_end_t why,
     ngx_msec_t retry);
+
+/* Sends the header of a stream: NGX_OK, or what start() returns. */
+ngx_int_t ngx_http_flux_send_header(ngx_http_request_t *r);
 
 /* As a transport's send, straight to the connection. */
 ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,

@@ -190,8 +190,8 @@ def test_access_log(live, kafka):
         r = getattr(n, kind)(f"/live?t={kind}")
         r.wait_snapshot("f")
         for i in range(5):
-            kafka.send(n.topic, {"i": i}, key="a")
-        r.wait_value("f", "a", {"i": 4})
+            kafka.send(n.topic, {"i": i, "to": kind}, key="a")
+        r.wait_value("f", "a", {"i": 4, "to": kind})
         cursor = r.cursor
         r.close()
         line = log_line(n, f"/live?t={kind}")
