@@ -15,6 +15,7 @@
  *   --echo IN OUT            a message that is answered (Socket.IO's ping)
  *   --pid N                  any number of them
  *   --plain                  counts bytes only (of compressed streams)
+ *   --deaf N                 as many more, that ask and then read nothing
  *
  * A record's value begins {"at":<19 digits, Unix ns>,"seq":<10 digits>, and is
  * looked for in the bytes as they come, whatever wraps it; so nothing may be
@@ -41,6 +42,7 @@
 #define EVENTS       512
 #define BUFFER       (256 * 1024)
 #define OPENING      256            /* handshakes at a time */
+#define DEAF_BUFFER  4096
 #define SECOND       UINT64_C(1000000000)
 
 #define MARK         "\"at\":"
@@ -71,7 +73,7 @@ typedef struct {
 
 
 typedef struct {
-    int         port, readers, rooms, wait, ws, plain;
+    int         port, readers, rooms, deaf, wait, ws, plain;
     double      warm, secs, grace;
     const char *path, *hello, *echo, *answer;
     const char *headers[LIST_MAX];
@@ -440,27 +442,33 @@ static void start(conn_t *c)
 }
 
 
-static void ask(conn_t *c)
+static int ask_text(char *text, size_t size, int reader)
 {
-    char  text[4096], path[512];
+    char  path[512];
     int   n;
 
-    snprintf(path, sizeof(path), opt.path, (int) (c - conns) % opt.rooms);
+    snprintf(path, sizeof(path), opt.path, reader % opt.rooms);
 
-    n = snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: localhost\r\n",
-                 path);
+    n = snprintf(text, size, "GET %s HTTP/1.1\r\nHost: localhost\r\n", path);
 
-    n += snprintf(text + n, sizeof(text) - n, opt.ws
+    n += snprintf(text + n, size - n, opt.ws
                   ? "Connection: Upgrade\r\nUpgrade: websocket\r\n"
                     "Sec-WebSocket-Version: 13\r\n"
                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
                   : "Accept: text/event-stream\r\n");
 
     for (int i = 0; i < opt.nheaders; i++) {
-        n += snprintf(text + n, sizeof(text) - n, "%s\r\n", opt.headers[i]);
+        n += snprintf(text + n, size - n, "%s\r\n", opt.headers[i]);
     }
 
-    n += snprintf(text + n, sizeof(text) - n, "\r\n");
+    return n + snprintf(text + n, size - n, "\r\n");
+}
+
+
+static void ask(conn_t *c)
+{
+    char  text[4096];
+    int   n = ask_text(text, sizeof(text), (int) (c - conns));
 
     if (send(c->fd, text, n, MSG_NOSIGNAL) != n) {
         gone(c);
@@ -621,6 +629,32 @@ static void open_all(void)
 }
 
 
+/* Their small buffers are full soon; they stay until we end. */
+
+static void open_deaf(void)
+{
+    char                text[4096];
+    int                 fd, n, size = DEAF_BUFFER;
+    struct sockaddr_in  to = { .sin_family = AF_INET };
+
+    to.sin_port = htons((uint16_t) opt.port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    for (int i = 0; i < opt.deaf; i++) {
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        n = ask_text(text, sizeof(text), i);
+
+        if (fd == -1
+            || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == -1
+            || connect(fd, (void *) &to, sizeof(to)) == -1
+            || send(fd, text, n, MSG_NOSIGNAL) != n)
+        {
+            die("a deaf reader");
+        }
+    }
+}
+
+
 static void run_until(uint64_t end)
 {
     uint64_t  time;
@@ -635,13 +669,14 @@ static void run_until(uint64_t end)
 
 static int stream(void)
 {
-    double    pss, pss_open, cpu_open, cpu, began, mine;
+    double    pss, pss_open, pss_end, cpu_open, cpu, began, mine;
     uint64_t  expected;
 
     pss = pss_of_all();
     cpu_open = cpu_of_all();
     began = (double) now() / 1e9;
 
+    open_deaf();
     open_all();
 
     began = (double) now() / 1e9 - began;
@@ -663,6 +698,8 @@ static int stream(void)
     cpu = cpu_of_all() - cpu;
     mine = (double) clock() / CLOCKS_PER_SEC - mine;
 
+    pss_end = pss_of_all();
+
     /* what was made in the window may still be on its way */
     run_until(res.to + (uint64_t) (opt.grace * 1e9));
 
@@ -677,7 +714,7 @@ static int stream(void)
            "\"cpu_s\": %.4f, \"cpu_us\": %.4f, \"client_cpu_s\": %.3f, "
            "\"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, "
            "\"max_ms\": %.3f, "
-           "\"pss_kb\": %.0f, \"pss_open_kb\": %.0f, "
+           "\"pss_kb\": %.0f, \"pss_open_kb\": %.0f, \"pss_end_kb\": %.0f, "
            "\"kb_per_reader\": %.3f}\n",
            res.opened, res.refused, res.lost, began,
            res.opened ? cpu_open * 1e6 / res.opened : 0,
@@ -686,7 +723,7 @@ static int stream(void)
            (unsigned long long) res.gaps, (unsigned long long) res.repeats,
            cpu, res.arrived ? cpu * 1e6 / (double) res.arrived : 0, mine,
            percentile(.5) / 1e3, percentile(.9) / 1e3, percentile(.99) / 1e3,
-           (double) res.longest / 1e3, pss, pss_open,
+           (double) res.longest / 1e3, pss, pss_open, pss_end,
            res.opened ? (pss_open - pss) / res.opened : 0);
 
     return res.opened == opt.readers ? 0 : 1;
@@ -808,6 +845,9 @@ static int option(const char *name, char **value)
 
     } else if (strcmp(name, "--readers") == 0) {
         opt.readers = atoi(v);
+
+    } else if (strcmp(name, "--deaf") == 0) {
+        opt.deaf = atoi(v);
 
     } else if (strcmp(name, "--rooms") == 0) {
         opt.rooms = atoi(v);

@@ -31,6 +31,9 @@ ngx_int_t ngx_http_flux_compress_text(ngx_http_flux_reader_t *reader,
 ngx_int_t ngx_http_flux_inflate(const u_char *p, size_t len, size_t max,
     ngx_str_t *out);
 
+/* Gives back what a channel's stream holds; it may be used on. */
+void ngx_http_flux_compress_close(ngx_http_flux_deflate_t *stream);
+
 void ngx_http_flux_compress_exit(void);
 
 

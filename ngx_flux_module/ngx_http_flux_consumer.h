@@ -40,8 +40,8 @@ typedef struct {
     ngx_http_flux_position_t  *positions;   /* one per feed of the topic */
     int64_t                    high;        /* the last watermark seen */
     ngx_msec_t                 started;     /* when reading began */
+    int32_t                    leader;      /* at the last look, -1: none */
     unsigned                   reading:1;   /* librdkafka fetches it */
-    unsigned                   leader:1;    /* it had one at the last look */
 } ngx_http_flux_source_t;
 
 
@@ -78,6 +78,13 @@ struct ngx_http_flux_consumer_s {
     rd_kafka_message_t         *messages[NGX_HTTP_FLUX_BATCH_MESSAGES];
     size_t                      nmessages;
     size_t                      taken;
+
+    struct {
+        int64_t                 messages;   /* from one waking to the next */
+        int64_t                 bytes;
+        int64_t                 messages_left;
+        int64_t                 bytes_left;
+    } fetch;
 
     uint64_t                    changed;    /* feeds whose state changed */
     ngx_msec_t                  look_delay;
@@ -207,6 +214,15 @@ void ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic);
 /* A fetch was refused, says a line of librdkafka's log. */
 void ngx_http_flux_kafka_suspect(ngx_http_flux_consumer_t *consumer,
     const char *line);
+
+
+/* kafka_fetch.c */
+
+void ngx_http_flux_kafka_fetch_init(ngx_http_flux_consumer_t *consumer);
+
+/* So much has left librdkafka's queue. */
+void ngx_http_flux_kafka_fetch_taken(ngx_http_flux_consumer_t *consumer,
+    size_t messages, size_t bytes);
 
 
 /* kafka_state.c */

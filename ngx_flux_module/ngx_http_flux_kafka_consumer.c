@@ -87,6 +87,8 @@ ngx_http_flux_consumer_create(ngx_http_flux_consumer_t *consumer, char *text,
         return NGX_ERROR;
     }
 
+    ngx_http_flux_kafka_fetch_init(consumer);
+
     if (ngx_http_flux_kafka_init_topics(consumer) != NGX_OK) {
         (void) snprintf(text, len, "no memory or no topic");
         return NGX_ERROR;

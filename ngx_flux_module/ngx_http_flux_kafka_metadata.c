@@ -197,6 +197,7 @@ ngx_http_flux_source_add(ngx_http_flux_topic_t *topic)
     source->topic = topic;
     source->number = (int32_t) topic->sources.nelts;
     source->high = -1;
+    source->leader = -1;
 
     for (i = 0; i < topic->feeds.nelts; i++) {
         source->positions[i].feed = feeds[i];
@@ -468,7 +469,7 @@ ngx_http_flux_metadata_topic(ngx_http_flux_topic_t *topic,
 
     for (i = 0; i < topic->sources.nelts; i++) {
         ngx_http_flux_source_enter(ngx_http_flux_sources(topic)[i]);
-        ngx_http_flux_sources(topic)[i]->leader = 0;
+        ngx_http_flux_sources(topic)[i]->leader = -1;
     }
 
     /* from now on, what is new has come while we looked on */
@@ -547,7 +548,7 @@ ngx_http_flux_metadata_shrink(ngx_http_flux_topic_t *topic, uint32_t count)
     }
 
     while (topic->sources.nelts > count) {
-        ngx_http_flux_sources(topic)[--topic->sources.nelts]->leader = 0;
+        ngx_http_flux_sources(topic)[--topic->sources.nelts]->leader = -1;
     }
 
     for (i = 0; i < topic->feeds.nelts; i++) {
@@ -570,7 +571,7 @@ ngx_http_flux_metadata_source(ngx_http_flux_source_t *source,
         return;
     }
 
-    source->leader = 1;
+    source->leader = metadata->leader;
 
     if (!source->reading) {
         source->topic->consumer->look_offsets = 1;
@@ -626,7 +627,7 @@ ngx_http_flux_metadata_missing(ngx_http_flux_topic_t *topic,
     for (i = 0; i < topic->sources.nelts; i++) {
         source = ngx_http_flux_sources(topic)[i];
 
-        source->leader = 0;
+        source->leader = -1;
         ngx_http_flux_source_enter(source);
         ngx_http_flux_kafka_source_down(source, error);
     }

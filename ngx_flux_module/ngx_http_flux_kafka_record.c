@@ -131,6 +131,8 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
         rc = ngx_http_flux_record_flush(consumer);
     }
 
+    ngx_http_flux_kafka_fetch_taken(consumer, consumer->taken - i, bytes);
+
     for ( /* void */ ; i < consumer->taken; i++) {
         if (consumer->messages[i] != NULL) {
             rd_kafka_message_destroy(consumer->messages[i]);

@@ -83,6 +83,7 @@ typedef struct {
     ngx_http_flux_zone_t     *zone;         /* NULL: no flux_zone */
     ngx_str_t                 node;
     ngx_msec_t                drain;
+    ngx_flag_t                io_uring;
     void                     *cache;        /* flux_cache, or NULL */
 } ngx_http_flux_main_conf_t;
 

@@ -43,7 +43,8 @@ ngx_http_flux_transport_t  ngx_http_flux_websocket = {
     ngx_http_flux_ws_end,
     ngx_http_flux_reader_tell,
     ngx_http_flux_ws_cleanup,
-    ngx_http_flux_ws_read
+    ngx_http_flux_ws_read,
+    1
 };
 
 
@@ -127,7 +128,8 @@ ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
 
     if (offers == NULL
         || !flux_ws_accept_deflate(&deflate, (char *) offers->data,
-                                   offers->len, FLUX_DEFLATE_WINDOW))
+                                   offers->len, FLUX_DEFLATE_WINDOW,
+                                   FLUX_DEFLATE_WINDOW_ALONE))
     {
         return NGX_OK;
     }
