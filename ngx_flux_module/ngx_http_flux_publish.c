@@ -263,7 +263,6 @@ static ngx_int_t
 ngx_http_flux_publish_handler(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
-    ngx_str_t                  origin;
     ngx_http_flux_loc_conf_t  *flcf;
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
@@ -284,7 +283,7 @@ ngx_http_flux_publish_handler(ngx_http_request_t *r)
         }
     }
 
-    rc = ngx_http_flux_check_origin(r, flcf, &origin);
+    rc = ngx_http_flux_check_origin(r, flcf);
 
     if (rc != NGX_OK) {
         return rc;
