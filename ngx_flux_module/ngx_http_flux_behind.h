@@ -98,13 +98,13 @@ struct ngx_http_flux_behind_s {
 };
 
 
-/*
- * Decides which rooms can go on from their cursor and which begin anew.
- * NGX_BUSY: the feeds' partitions are not known yet.
- */
-ngx_int_t ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind);
+/* --- behind.c --- */
 
-/* The place of a partition for a room, made if there is none; NULL: no memory. */
+/* The room needs its snapshot, and is told why. */
+void ngx_http_flux_behind_begin_anew(ngx_http_flux_behind_room_t *room,
+    ngx_http_flux_reset_t reset);
+
+/* The place of a partition for a room, made if need be; NULL: no memory. */
 ngx_http_flux_behind_place_t *ngx_http_flux_behind_place(
     ngx_http_flux_behind_t *behind, ngx_http_flux_behind_room_t *room,
     uint32_t partition);
@@ -123,6 +123,18 @@ ngx_int_t ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind,
 /* A section that stands where the log ends. */
 ngx_http_flux_behind_section_t *ngx_http_flux_behind_here(
     ngx_http_flux_behind_t *behind);
+
+
+/* --- behind_judge.c --- */
+
+/*
+ * Decides which rooms can go on from their cursor and which begin anew.
+ * NGX_BUSY: the feeds' partitions are not known yet.
+ */
+ngx_int_t ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind);
+
+
+/* --- snapshot.c --- */
 
 /*
  * Snapshots of all new rooms.  NGX_OK: done.  NGX_AGAIN: done, and time has
