@@ -9,6 +9,10 @@
 #define FLUX_HASH_PRIME  UINT64_C(1099511628211)
 
 
+static size_t flux_int64_length(int64_t n);
+static uint8_t *flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size);
+
+
 static size_t
 flux_base64_length(size_t size)
 {
@@ -141,7 +145,7 @@ flux_message_delete(uint8_t *dst, const uint8_t *address,
 }
 
 
-size_t
+static size_t
 flux_int64_length(int64_t n)
 {
     uint64_t  u = n < 0 ? 0 - (uint64_t) n : (uint64_t) n;
@@ -176,7 +180,9 @@ flux_int64_write(uint8_t *dst, int64_t n)
 }
 
 
-uint8_t *
+/* RFC 4648, section 4: padded */
+
+static uint8_t *
 flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size)
 {
     static const char  digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
