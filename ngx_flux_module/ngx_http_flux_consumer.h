@@ -3,8 +3,8 @@
  * configuration and assistant from it.
  *
  * A consumer is one cluster read by this worker.  All of it runs in nginx's
- * event loop, except what librdkafka can only do by waiting: that is asked of
- * the consumer's assistant, a thread that touches nothing but librdkafka.
+ * event loop, except what can only be done by waiting, for a cluster or for the
+ * kernel: that is asked of the consumer's assistant, a thread of its own.
  */
 
 #ifndef _NGX_HTTP_FLUX_CONSUMER_H_INCLUDED_
@@ -67,7 +67,8 @@ struct ngx_http_flux_topic_s {
 
 typedef enum {
     NGX_HTTP_FLUX_ASK_METADATA = 1,
-    NGX_HTTP_FLUX_ASK_OFFSETS
+    NGX_HTTP_FLUX_ASK_OFFSETS,
+    NGX_HTTP_FLUX_ASK_MEMORY
 } ngx_http_flux_ask_e;
 
 /* offsets are asked for as Kafka's ListOffsets does */
@@ -88,6 +89,9 @@ typedef struct {
     /* .offset: in, a time in Unix ms; out, an offset or an .err */
     rd_kafka_topic_partition_list_t  **lists;
     size_t                             nlists;
+
+    u_char                            *memory;
+    size_t                             size;
 } ngx_http_flux_question_t;
 
 
@@ -120,6 +124,8 @@ struct ngx_http_flux_consumer_s {
         int64_t                 messages_left;
         int64_t                 bytes_left;
     } fetch;
+
+    flux_fresh_t                fresh;
 
     uint64_t                    changed;    /* feeds whose state changed */
     ngx_msec_t                  look_delay;
@@ -298,6 +304,15 @@ void ngx_http_flux_kafka_fetch_init(ngx_http_flux_consumer_t *consumer);
 /* So much has left librdkafka's queue. */
 void ngx_http_flux_kafka_fetch_taken(ngx_http_flux_consumer_t *consumer,
     size_t messages, size_t bytes);
+
+
+/* kafka_memory.c */
+
+/* Many records come: has memory made for more. */
+void ngx_http_flux_kafka_memory(ngx_http_flux_consumer_t *consumer);
+
+/* The assistant's: returns once the kernel has made it. */
+void ngx_http_flux_kafka_memory_make(u_char *memory, size_t size);
 
 
 /* kafka_state.c */

@@ -98,6 +98,10 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
 
         consumer->nmessages = n;
         consumer->taken = 0;
+
+        if (n == NGX_HTTP_FLUX_BATCH_MESSAGES) {
+            ngx_http_flux_kafka_memory(consumer);
+        }
     }
 
     if (consumer->down) {
