@@ -116,18 +116,20 @@ flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
 }
 
 
-/* The first of its bucket that may be it. */
+/* The first of its bucket, if it may be it; else the second is asked for. */
 
 static uint32_t
 flux_ahead_node(const flux_log_t *log, uint32_t hash)
 {
     uint32_t  node = *flux_index_bucket(log, hash);
 
-    while (node != FLUX_NONE && log->nodes[node].room.hash != hash) {
-        node = log->nodes[node].room.next;
+    if (node == FLUX_NONE || log->nodes[node].room.hash == hash) {
+        return node;
     }
 
-    return node;
+    flux_ahead_node_of(log, log->nodes[node].room.next);
+
+    return FLUX_NONE;
 }
 
 
