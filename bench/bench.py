@@ -369,16 +369,24 @@ def p6(kafka, options):
 
 
 def p7(kafka, options):
-    """from the producer to a reader, 100 readers, 20 records/s"""
+    """from the producer to one reader, 100 records/s"""
     rows = {}
+
+    def add(row, result):
+        rows.setdefault(row, []).append(result)
+        say(f"  P7 {row}: p50 {result['p50_ms']:.2f} "
+            f"p99 {result['p99_ms']:.2f} ms")
+
     for _ in range(options.rounds):
+        topic = kafka.topic()
+        with Producer(kafka, topic, 100):
+            add("bare consumer", json.loads(tool(
+                TOOLS / "kafka", "latency", kafka.brokers, topic,
+                options.secs)))
         for transport in ("ws", "sse"):
             server = Flux(kafka.brokers, kafka.topic())
-            result = fan_out(kafka, server, transport, 20, readers=100,
-                             secs=options.secs)
-            rows.setdefault(f"Flux {transport}", []).append(result)
-            say(f"  P7 {transport}: p50 {result['p50_ms']:.2f} "
-                f"p99 {result['p99_ms']:.2f} ms")
+            add(f"Flux {transport}", fan_out(kafka, server, transport, 100,
+                                             readers=1, secs=options.secs))
     return rows
 
 
@@ -388,11 +396,14 @@ def p8(kafka, options):
     for _ in range(options.rounds):
         for readers, rate in ((100, 200), (500, 40), (2000, 20), (5000, 8),
                               (15000, 3)):
-            server = Flux(kafka.brokers, kafka.topic())
-            result = fan_out(kafka, server, "ws", rate, readers=readers,
-                             secs=options.secs)
+            raw = fan_out(kafka, RawPair(rate=rate), "ws", rate,
+                          readers=readers, secs=options.secs)
+            result = fan_out(kafka, Flux(kafka.brokers, kafka.topic()), "ws",
+                             rate, readers=readers, secs=options.secs)
+            result["of_raw"] = result["cpu_us"] / raw["cpu_us"]
             rows.setdefault(f"{readers} readers", []).append(result)
-            say(f"  P8 {readers} readers: {result['cpu_us']:.2f} us")
+            say(f"  P8 {readers} readers: {result['cpu_us']:.2f} us, "
+                f"raw {raw['cpu_us']:.2f}")
         for rooms in (10, 1000, 10000, 100000):
             rows.setdefault(f"{rooms} rooms", []).append(
                 many_rooms(kafka, options, rooms))
@@ -423,7 +434,32 @@ def p9(kafka, options):
     return cold(kafka, options, "P9", topic, count, zone="2000m")
 
 
-SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9)}
+def slow(kafka, options):
+    """500 readers, 1,000 records/s, without and beside 500 that never read"""
+    rows = {}
+    for _ in range(options.rounds):
+        for transport in ("ws", "sse"):
+            for deaf in (0, 500):
+                server = Flux(kafka.brokers, kafka.topic(),
+                              server="flux_send_timeout 1h;")
+                with server:
+                    with Producer(kafka, server.topic, 1000, how="room"):
+                        result = Load("stream", server, transport,
+                                      readers=500, deaf=deaf, warm=3,
+                                      secs=options.secs).result()
+                result["grown_kb"] = result["pss_end_kb"] - \
+                    result["pss_open_kb"]
+                row = f"Flux {transport}, {deaf} deaf"
+                rows.setdefault(row, []).append(result)
+                say(f"  SLOW {row}: p50 {result['p50_ms']:.1f} "
+                    f"p99 {result['p99_ms']:.1f} ms, gaps {result['gaps']}, "
+                    f"{result['cpu_us']:.2f} us, memory "
+                    f"+{result['grown_kb']:.0f} KB in {options.secs} s")
+    return rows
+
+
+SCENARIOS = {f.__name__: f for f in (p1, p2, p3, p4, p5, p6, p7, p8, p9,
+                                     slow)}
 
 
 # --- results ----------------------------------------------------------------
@@ -483,8 +519,8 @@ def table_fan_out(title, rows):
 
 
 def table_plain(title, rows, columns):
-    lines = [[name, *(spread(runs, c, d) for c, _, d in columns
-                      if c in runs[0])]
+    lines = [[name, *(spread(runs, c, d) if c in runs[0] else "-"
+                      for c, _, d in columns)]
              for name, runs in rows.items()]
     print_table(title, ["", *(label for _, label, _ in columns)], lines)
 
@@ -500,9 +536,13 @@ COLUMNS = {
            ("messages", "messages, all inflated", 0)],
     "p6": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
     "p7": [("p50_ms", "p50 ms", 2), ("p99_ms", "p99 ms", 2)],
-    "p8": [("cpu_us", "CPU us per message", 2), ("p50_ms", "p50 ms", 1),
+    "p8": [("cpu_us", "CPU us per message", 2),
+           ("of_raw", "of two raw processes", 2), ("p50_ms", "p50 ms", 1),
            ("p99_ms", "p99 ms", 1), ("gaps", "gaps", 0)],
     "p9": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
+    "slow": [("p50_ms", "p50 ms", 1), ("p99_ms", "p99 ms", 1),
+             ("cpu_us", "CPU us per message", 2), ("gaps", "gaps", 0),
+             ("grown_kb", "memory grown, KB", 0)],
 }
 
 

@@ -18,9 +18,11 @@
  *   --compress               asks for compressed streams and inflates them all:
  *                            what a message takes is reported, and what broke
  *   --churn N                so many readers a second leave and come anew
+ *   --deaf N                 as many more, that ask and then read nothing
  *
  * A record's value begins {"at":<19 digits, Unix ns>,"seq":<10 digits>, and is
- * looked for in the bytes as they come, whatever wraps it.  seq grows by one from record to record of what a reader reads.
+ * looked for in the bytes as they come, whatever wraps it.  seq grows by one
+ * from record to record of what a reader reads.
  */
 
 #define _GNU_SOURCE
@@ -45,6 +47,7 @@
 #define BUFFER       (256 * 1024)
 #define TEXT         (4 * 1024 * 1024)      /* a frame, inflated */
 #define OPENING      256            /* handshakes at a time */
+#define DEAF_BUFFER  4096
 #define SECOND       UINT64_C(1000000000)
 
 #define MARK         "\"at\":"
@@ -78,7 +81,7 @@ typedef struct {
 
 
 typedef struct {
-    int         port, readers, rooms, wait, ws, plain, compress;
+    int         port, readers, rooms, deaf, wait, ws, plain, compress;
     double      warm, secs, grace, churn;
     const char *path, *hello, *echo, *answer;
     const char *headers[LIST_MAX];
@@ -669,32 +672,38 @@ static void start(conn_t *c)
 }
 
 
-static void ask(conn_t *c)
+static int ask_text(char *text, size_t size, int reader)
 {
-    char  text[4096], path[512];
+    char  path[512];
     int   n;
 
-    snprintf(path, sizeof(path), opt.path, (int) (c - conns) % opt.rooms);
+    snprintf(path, sizeof(path), opt.path, reader % opt.rooms);
 
-    n = snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: localhost\r\n",
-                 path);
+    n = snprintf(text, size, "GET %s HTTP/1.1\r\nHost: localhost\r\n", path);
 
-    n += snprintf(text + n, sizeof(text) - n, opt.ws
+    n += snprintf(text + n, size - n, opt.ws
                   ? "Connection: Upgrade\r\nUpgrade: websocket\r\n"
                     "Sec-WebSocket-Version: 13\r\n"
                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
                   : "Accept: text/event-stream\r\n");
 
     for (int i = 0; i < opt.nheaders; i++) {
-        n += snprintf(text + n, sizeof(text) - n, "%s\r\n", opt.headers[i]);
+        n += snprintf(text + n, size - n, "%s\r\n", opt.headers[i]);
     }
 
     if (opt.compress) {
-        n += snprintf(text + n, sizeof(text) - n, "%s\r\n",
+        n += snprintf(text + n, size - n, "%s\r\n",
                       compress_header[opt.ws]);
     }
 
-    n += snprintf(text + n, sizeof(text) - n, "\r\n");
+    return n + snprintf(text + n, size - n, "\r\n");
+}
+
+
+static void ask(conn_t *c)
+{
+    char  text[4096];
+    int   n = ask_text(text, sizeof(text), (int) (c - conns));
 
     if (send(c->fd, text, n, MSG_NOSIGNAL) != n) {
         gone(c);
@@ -896,6 +905,32 @@ static void churn(uint64_t time)
 }
 
 
+/* Their small buffers are full soon; they stay until we end. */
+
+static void open_deaf(void)
+{
+    char                text[4096];
+    int                 fd, n, size = DEAF_BUFFER;
+    struct sockaddr_in  to = { .sin_family = AF_INET };
+
+    to.sin_port = htons((uint16_t) opt.port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    for (int i = 0; i < opt.deaf; i++) {
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        n = ask_text(text, sizeof(text), i);
+
+        if (fd == -1
+            || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == -1
+            || connect(fd, (void *) &to, sizeof(to)) == -1
+            || send(fd, text, n, MSG_NOSIGNAL) != n)
+        {
+            die("a deaf reader");
+        }
+    }
+}
+
+
 static void run_until(uint64_t end)
 {
     uint64_t  time;
@@ -915,13 +950,14 @@ static void run_until(uint64_t end)
 
 static int stream(void)
 {
-    double    pss, pss_open, cpu_open, cpu, began, mine;
+    double    pss, pss_open, pss_end, cpu_open, cpu, began, mine;
     uint64_t  expected, framed, frames_came;
 
     pss = pss_of_all();
     cpu_open = cpu_of_all();
     began = (double) now() / 1e9;
 
+    open_deaf();
     open_all();
 
     began = (double) now() / 1e9 - began;
@@ -947,6 +983,8 @@ static int stream(void)
     frames_came = res.frames;
     framed = res.framed;
 
+    pss_end = pss_of_all();
+
     /* what was made in the window may still be on its way */
     run_until(res.to + (uint64_t) (opt.grace * 1e9));
 
@@ -963,7 +1001,7 @@ static int stream(void)
            "\"max_ms\": %.3f, "
            "\"frame_bytes\": %.2f, \"per_frame\": %.3f, \"broken\": %llu, "
            "\"came\": %d, \"snapshot_bytes\": %.0f, "
-           "\"pss_kb\": %.0f, \"pss_open_kb\": %.0f, "
+           "\"pss_kb\": %.0f, \"pss_open_kb\": %.0f, \"pss_end_kb\": %.0f, "
            "\"kb_per_reader\": %.3f}\n",
            res.opened, res.refused, res.lost, began,
            res.opened ? cpu_open * 1e6 / res.opened : 0,
@@ -978,7 +1016,7 @@ static int stream(void)
            (unsigned long long) res.broken, res.left,
            res.snapshots ? (double) res.snapshot_bytes
                            / (double) res.snapshots : 0,
-           pss, pss_open,
+           pss, pss_open, pss_end,
            res.opened ? (pss_open - pss) / res.opened : 0);
 
     return res.opened == opt.readers ? 0 : 1;
@@ -1105,6 +1143,9 @@ static int option(const char *name, char **value)
 
     } else if (strcmp(name, "--readers") == 0) {
         opt.readers = atoi(v);
+
+    } else if (strcmp(name, "--deaf") == 0) {
+        opt.deaf = atoi(v);
 
     } else if (strcmp(name, "--rooms") == 0) {
         opt.rooms = atoi(v);

@@ -1,3 +1,4 @@
+#include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_reader.h"
 
@@ -28,6 +29,11 @@ ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
     ngx_http_flux_reader_t  *reader;
 
     channel->refs++;
+
+    if (channel->batch == ngx_http_flux_batch_serial()) {
+        /* its readers have the frame before this one still to be sent */
+        ngx_http_flux_batch_submit();
+    }
 
     if (channel->sending == NULL) {
         channel->serial++;

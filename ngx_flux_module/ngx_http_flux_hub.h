@@ -101,6 +101,7 @@ struct ngx_http_flux_channel_s {
     uint64_t                   rest_after;  /* behind this ordinal */
     ngx_queue_t                sent;        /* readers that had `sending` */
     ngx_uint_t                 serial;      /* of the frame being sent */
+    ngx_uint_t                 batch;       /* where its last sends are */
     ngx_http_flux_deflate_t    streams[2];  /* of events, of messages */
 
     ngx_http_flux_frame_t     *snapshot;    /* what a newcomer gets */
@@ -219,6 +220,9 @@ void ngx_http_flux_hub_wait(ngx_http_flux_reader_t *reader);
 
 ngx_int_t ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed,
     ngx_uint_t how, uint64_t since);
+
+/* Did retention pass what comes next in one of them?  Under the lock. */
+ngx_uint_t ngx_http_flux_positions_lost(ngx_http_flux_feed_t *feed);
 
 
 /* --- ngx_http_flux_state.c --- */

@@ -92,6 +92,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       offsetof(ngx_http_flux_main_conf_t, drain),
       NULL },
 
+    { ngx_string("flux_io_uring"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_flux_main_conf_t, io_uring),
+      NULL },
+
     { ngx_string("flux_stream"),
       NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_flux_stream_handler,
@@ -247,6 +254,7 @@ ngx_http_flux_create_main_conf(ngx_conf_t *cf)
     }
 
     fmcf->drain = NGX_CONF_UNSET_MSEC;
+    fmcf->io_uring = NGX_CONF_UNSET;
 
     return fmcf;
 }
@@ -313,6 +321,7 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
     fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_flux_module);
 
     ngx_conf_init_msec_value(fmcf->drain, 10000);
+    ngx_conf_init_value(fmcf->io_uring, 1);
 
     if (fmcf->node.len == 0) {
         fmcf->node = cf->cycle->hostname;

@@ -53,6 +53,8 @@ typedef struct {
 
     /* something came from the client */
     ngx_http_event_handler_pt  read;
+
+    ngx_uint_t   direct;        /* over HTTP/1.x, send() does all of it */
 } ngx_http_flux_transport_t;
 
 
@@ -112,8 +114,9 @@ ngx_int_t ngx_http_flux_reader_create(ngx_http_request_t *r,
     ngx_str_t *cursor, ngx_msec_t wait);
 
 /*
- * Sends a frame to a reader who stands right before it.  The reader may be
- * gone afterwards.
+ * Sends a frame to a reader who stands right before it, now or with the next
+ * ngx_http_flux_batch_submit(): until then nothing else may be sent to it.
+ * The reader may be gone afterwards.
  */
 void ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
     ngx_http_flux_frame_t *frame);

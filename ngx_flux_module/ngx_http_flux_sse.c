@@ -26,7 +26,8 @@ ngx_http_flux_transport_t  ngx_http_flux_sse = {
     ngx_http_flux_sse_end,
     ngx_http_flux_reader_tell,
     NULL,
-    ngx_http_test_reading
+    ngx_http_test_reading,
+    1
 };
 
 

@@ -43,7 +43,8 @@ ngx_http_flux_transport_t  ngx_http_flux_websocket = {
     ngx_http_flux_ws_end,
     ngx_http_flux_reader_tell,
     ngx_http_flux_ws_cleanup,
-    ngx_http_flux_ws_read
+    ngx_http_flux_ws_read,
+    1
 };
 
 

@@ -2,13 +2,16 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import time
 
 import pytest
 
 from harness.demo import Demo
-from harness.process import BUILD, ROOT, spawn, stop, wait_for
+from harness.process import (
+    BUILD, ROOT, cmdline, descendants, spawn, stop, wait_for)
+from harness.proxy import Proxy
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -125,6 +128,22 @@ def test_the_card_says_where_its_data_come_from(demo, page, source, words):
     wait_card(page, "crypto", words)
 
 
+def test_no_made_up_figure_hides_among_live_ones(demo, page):
+    one = demo()
+    one.coin("BTC-USD", "1.00", source="live")
+    one.coin("ETH-USD", "2.00", source="simulated")
+    one.coin("SOL-USD", "3.00", source="live")     # the newest is live
+    page.goto(one.url())
+    wait_card(page, "crypto", "Partly simulated")
+    marks = page.locator(".crypto .row").evaluate_all("""rows => rows.map(
+        (row) => [row.querySelector('.title').textContent,
+                  getComputedStyle(row.querySelector('.code'), '::after')
+                      .content.includes('◇')])""")
+    assert dict(marks) == {"BTC": False, "ETH": True, "SOL": False}
+    one.coin("ETH-USD", "2.00", source="live")
+    wait_card(page, "crypto", "Live")
+
+
 def test_the_sparkline_is_drawn_from_the_snapshots_history(demo, page):
     one = demo()
     for price in ("1.00", "3.00", "2.00"):
@@ -192,6 +211,50 @@ def test_a_row_opens_to_its_chart_and_uplot_comes_only_then(demo, page):
     page.locator(".chart canvas").wait_for()
     page.locator(".detail dd", has_text="120.00").wait_for()
     picture(page, "chart")
+    assert page.problems == []
+
+
+def test_an_open_chart_takes_the_colours_of_a_new_theme(demo, open_page):
+    one = demo()
+    one.place_uplot()
+    for n in range(30):
+        one.coin("BTC-USD", f"{100 + n}.00", name="Bitcoin")
+    page = open_page(one.url(), color_scheme="dark")
+    wait_price(page, "BTC-USD", "129.00")
+    page.get_by_role("button", name="Bitcoin").click()
+    page.locator(".chart canvas").wait_for()
+
+    def lacks():
+        """Which of the theme's colours nothing is drawn with."""
+        return page.evaluate("""() => {
+            const canvas = document.querySelector('.chart canvas');
+            const { data } = canvas.getContext('2d').getImageData(
+                0, 0, canvas.width, canvas.height);
+            const found = new Set();
+            for (let i = 0; i < data.length; i += 4) {
+                if (data[i + 3] > 200) {
+                    found.add([...data.slice(i, i + 3)].map((n) =>
+                        n.toString(16).padStart(2, '0')).join(''));
+                }
+            }
+            const style = getComputedStyle(document.documentElement);
+            const near = (a, b) => [0, 2, 4].every((i) => Math.abs(
+                parseInt(a.slice(i, i + 2), 16)
+                - parseInt(b.slice(i, i + 2), 16)) < 8);
+            return ['--accent', '--line', '--faint'].filter((name) => {
+                const wanted = style.getPropertyValue(name).slice(1);
+                return ![...found].some((one) => near(one, wanted));
+            });
+        }""")
+
+    wait_for(lambda: lacks() == [], 10, "the dark theme's colours")
+    page.emulate_media(color_scheme="light")
+    wait_for(lambda: lacks() == [], 10, "the light theme's colours")
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Theme").click()
+    wait_for(lambda: page.evaluate(
+        "document.documentElement.dataset.theme") == "dark", 5, "dark again")
+    wait_for(lambda: lacks() == [], 10, "the dark theme's colours again")
     assert page.problems == []
 
 
@@ -344,20 +407,43 @@ def test_a_stopped_producer_degrades_its_card_only(demo, page):
 
 
 @pytest.mark.slow
-def test_a_killed_producer_degrades_its_card_only(demo, own_kafka, page):
-    if not (BUILD / "flux-crypto").exists():
+@pytest.mark.parametrize("card, options", [
+    ("crypto", ()), ("stocks", ()), ("news", ("--rate", "2")),
+    ("weather", ())])
+def test_a_killed_producer_degrades_its_card_only(demo, own_kafka, page,
+                                                  card, options):
+    if not (BUILD / f"flux-{card}").exists():
         pytest.skip("the producers are not built")
     one = demo(own_kafka, topics="flux.")
     fill(one)
-    producer = spawn([BUILD / "flux-crypto", "--brokers", own_kafka.brokers,
-                      "--provider", "simulated", "--heartbeat", "2s"])
+    producer = spawn([BUILD / f"flux-{card}", "--brokers", own_kafka.brokers,
+                      "--provider", "simulated", "--heartbeat", "2s",
+                      *options])
+    inside = "weather .city" if card == "weather" else f"{card} > header"
+
+    def wait_fresh(place, words, timeout=20000):
+        page.locator(f".{place} .fresh", has_text=words).first.wait_for(
+            timeout=timeout)
+
     page.goto(one.url())
-    wait_card(page, "crypto", "Simulated", 30000)
+    wait_fresh(inside, "imulated", 30000)
+    wait_for(lambda: page.locator(".producers li", has_text=card).filter(
+        has_text="simulated").count(), 30, "its heartbeat")
     stop(producer, 9)
-    wait_card(page, "crypto", "Producer down", 60000)
-    one.heartbeat("flux-news")
-    wait_card(page, "news", "Live")
-    assert page.locator(".crypto .row").count() >= 10
+    wait_fresh(inside, "Producer down", 60000)
+    for other in {"crypto", "stocks", "news"} - {card}:
+        one.heartbeat(f"flux-{other}")
+        wait_fresh(f"{other} > header", "Live")
+    one.heartbeat("flux-weather") if card != "weather" else None
+    assert page.locator("[data-state=down]").evaluate_all(
+        "all => all.map((n) => n.closest('.card, .producers').className)") \
+        in ([f"card {card}"], [f"card {card}", "producers"])
+    assert page.locator({
+        "crypto": ".crypto .row", "stocks": ".stocks .row",
+        "news": ".news li", "weather": ".weather .temperature",
+    }[card]).count() >= 1
+    picture(page, f"down-{card}")
+    assert page.problems == []
 
 
 def test_offline_and_online_again(demo, own_kafka, page):
@@ -379,6 +465,75 @@ def test_offline_and_online_again(demo, own_kafka, page):
     one.coin("BTC-USD", "5.00")
     wait_price(page, "BTC-USD", "5.00", 40000)
     wait_connected(page)
+
+
+def test_a_page_that_slept_goes_on_where_it_was(demo, page):
+    """Its process stands still, as on a machine that sleeps, and meanwhile
+    the network forgets its connections."""
+    one = demo()
+    fill(one)
+    proxy = Proxy(one.nginx.port)
+    page.goto(proxy.url("/"))
+    wait_price(page, "BTC-USD", "93,426.10")
+    wait_connected(page)
+    sockets = []
+    page.on("websocket", lambda s: sockets.append(s.url))
+    page.evaluate("""() => {
+        window.blank = 0;
+        new MutationObserver(() => {
+            blank += !document.querySelector('.crypto .price span')
+                ?.textContent;
+        }).observe(document.body, { childList: true, subtree: true });
+    }""")
+    renderers = [pid for pid in descendants(os.getpid())
+                 if "--type=renderer" in cmdline(pid)]
+    for pid in renderers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        asleep = time.monotonic()
+        proxy.lose()
+        one.coin("BTC-USD", "77.00")
+        one.coin("ETH-USD", "78.00")
+        wait_for(lambda: time.monotonic() - asleep > 7, 20, "it sleeps")
+    finally:
+        for pid in renderers:
+            os.kill(pid, signal.SIGCONT)
+    wait_price(page, "BTC-USD", "77.00", 12000)
+    wait_price(page, "ETH-USD", "78.00")
+    wait_connected(page)
+    assert "cursor=" in sockets[0]
+    assert page.evaluate("blank") == 0
+    proxy.close()
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_wrong_clock_of_the_reader_makes_nothing_old(demo, open_page,
+                                                       hours):
+    one = demo()
+    fill(one)
+    page = open_page(one.url(), before=f"""
+        const wrong = {hours} * 3600000, right = Date.now;
+        Date.now = () => right() + wrong;
+    """)
+    wait_price(page, "BTC-USD", "93,426.10")
+    wait_card(page, "crypto", "Live")
+    wait_card(page, "news", "Live")
+    one.send("news", {"title": "A new one", "link": "https://example.org/2",
+                      "time": time.strftime("%Y-%m-%dT%H:%M:%SZ",
+                                            time.gmtime(time.time() - 120)),
+                      "source": "live"}, "https://example.org/2")
+    told = page.locator(".news li", has_text="A new one").locator("time")
+    told.filter(has_text="2 min").wait_for()
+    page.locator(".producers li", has_text="crypto").filter(
+        has_text="sec").wait_for()
+    # and it is set right while the page is open: no reload is asked for
+    page.evaluate("Date.now = () => performance.timeOrigin"
+                  " + performance.now() + 9 * 3600000")
+    for worker in one.nginx.workers():
+        one.nginx.expect_kill(worker)
+        one.nginx.kill(worker)
+    wait_card(page, "crypto", "Live", 30000)
+    told.filter(has_text="min").wait_for()
 
 
 def test_two_tabs_show_the_same(demo, open_page):
@@ -434,6 +589,22 @@ def test_a_phone_shows_live_prices_on_its_first_screen(demo, open_page):
     assert box["y"] + box["height"] < 640
     assert box["x"] + box["width"] <= 360
     picture(page, "phone")
+
+
+def test_a_large_window_is_not_left_half_empty(demo, open_page):
+    one = demo()
+    for n in range(30):
+        one.stock(f"S{n:02}", "10.00", f"{n}.00")
+        one.headline(f"https://example.org/{n}", f"Headline {n}")
+    page = open_page(one.url(), viewport={"width": 3840, "height": 2160})
+    stocks, news = page.locator(".stocks .row"), page.locator(".news li")
+    wait_for(lambda: stocks.count() > 12 and news.count() > 12, 10, "filled")
+    for card in ("stocks", "news"):
+        box = page.locator(f".card.{card}").bounding_box()
+        assert 1500 < box["y"] + box["height"] < 2160
+    page.set_viewport_size({"width": 360, "height": 640})
+    wait_for(lambda: (stocks.count(), news.count()) == (8, 10), 10,
+             "few on a phone")
 
 
 def test_no_width_clips_a_name_or_scrolls_sideways(demo, page):
@@ -548,18 +719,46 @@ def test_a_pause_holds_the_picture_and_goes_on_with_the_newest(demo, page):
     one.coin("BTC-USD", "1.00")
     page.goto(one.url())
     wait_price(page, "BTC-USD", "1.00")
+    one.headline("https://example.org/1", "A headline")
+    one.heartbeat("flux-crypto")
+    page.locator(".news li").wait_for()
+    page.locator(".producers li").wait_for()
+    wait_card(page, "crypto", "Live")
+    wait_for(lambda: page.locator("[data-flash]").count() == 0, 5, "at rest")
     button = page.get_by_role("button", name="Pause updates")
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
+    # what it shows then has no age that would have to go on
+    wait_card(page, "crypto", "Paused at")
+    assert "ago" not in page.locator("main").inner_text()
+    page.evaluate("""() => {
+        window.moved = [];
+        new MutationObserver((all) => moved.push(...all.map((m) =>
+            m.target.outerHTML ?? m.target.parentNode?.outerHTML)))
+            .observe(document.body, { childList: true, subtree: true,
+                attributes: true, characterData: true });
+    }""")
     one.coin("BTC-USD", "2.00")
     one.coin("BTC-USD", "3.00")
-    page.wait_for_function("document.querySelector('.crypto .fresh')")
-    reader = one.nginx.sse("/live/crypto")
-    reader.wait_snapshot("crypto")
-    page.evaluate("new Promise((go) => setTimeout(go, 300))")
-    assert price_of(page, "BTC-USD").inner_text() == "1.00"
+    one.headline("https://example.org/2", "Another")
+    one.heartbeat("flux-crypto", state="stopped")
+    reader = one.nginx.sse("/live")
+    reader.wait_snapshot("producers")
+    # two ticks of all clocks on the page
+    page.evaluate("new Promise((go) => setTimeout(go, 2200))")
+    assert page.evaluate("moved") == []
+    picture(page, "paused")
+    # what the reader asks for comes all the same
+    one.weather("oslo", "Oslo")
+    page.get_by_role("combobox", name="Add a city").fill("Oslo")
+    page.keyboard.press("Enter")
+    page.locator(".city", has_text="Oslo").locator(
+        ".temperature", has_text="56°").wait_for()
     button.click()
     wait_price(page, "BTC-USD", "3.00")
+    wait_card(page, "crypto", "Producer down")
+    page.locator(".news li", has_text="Another").wait_for()
+    assert "ago" in page.locator("main").inner_text()
 
 
 def test_reduced_motion_moves_nothing(demo, open_page):

@@ -1,7 +1,7 @@
 /** The crypto card: live prices with a sparkline, the day's top movers. */
 
 import { attribute, element, text } from "./dom.js";
-import { facts, showChange } from "./figures.js";
+import { facts, showChange, sourceOf } from "./figures.js";
 import { exact, price, short } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { flash, Table } from "./table.js";
@@ -45,6 +45,7 @@ export function mountCrypto({ live, store, frames, fresh }) {
             flash(parts.price, now < before ? "down" : "up");
         }
         showChange(parts.change, item.data.change);
+        attribute(parts.change.parentNode, "data-source", item.data.source);
         if (performance.now() - parts.drawn >= SPARK) {
             drawSpark(parts.spark, feed.history.get(key));
             parts.drawn = performance.now();
@@ -53,11 +54,12 @@ export function mountCrypto({ live, store, frames, fresh }) {
     }
 
     function detail(key) {
-        const figures = facts(["Open", "High", "Low", "Volume", "As of"],
-            () => {
+        const figures = facts(["Open", "High", "Low", "Volume", "As of",
+                               "Source"], () => {
                 const { data, ts } = feed.items.get(key) ?? { data: {}, ts: 0 };
                 return [price(data.open), price(data.high), price(data.low),
-                        short(data.volume), exact(Date.parse(data.time) || ts)];
+                        short(data.volume), exact(Date.parse(data.time) || ts),
+                        sourceOf(data)];
             });
         const frame = element("div.chart");
         const name = feed.items.get(key).data.name ?? key;

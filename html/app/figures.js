@@ -12,6 +12,11 @@ export function showChange(node, change) {
     text(node, percent(number));
 }
 
+/** Whose figures they are: "coinbase", "replay" */
+export function sourceOf({ provider, source }) {
+    return source === "live" ? provider ?? source : source ?? "–";
+}
+
 /**
  * A list of named figures.
  * @param {string[]} names

@@ -9,6 +9,7 @@ export class Frames {
     #dirty = new Map();
     #asked = false;
     #drawn = 0;
+    #pauses = [];
     paused = false;
 
     /** Runs `draw` in the next frame; one run per `key`, the newest wins. */
@@ -20,7 +21,14 @@ export class Frames {
     /** @param {boolean} paused */
     pause(paused) {
         this.paused = paused;
+        this.#pauses.forEach((heard) => heard());
         this.#ask();
+    }
+
+    /** `heard` runs at a pause's begin and end: to put the last touch to a
+     *  picture that will stand, and to take it away. */
+    onPause(heard) {
+        this.#pauses.push(heard);
     }
 
     /** how many drawings wait for the end of a pause */
