@@ -440,8 +440,10 @@ def slow(kafka, options):
     for _ in range(options.rounds):
         for transport in ("ws", "sse"):
             for deaf in (0, 500):
+                # what the kernel would hold for the deaf takes 10 s to fill
                 server = Flux(kafka.brokers, kafka.topic(),
                               server="flux_send_timeout 1h;")
+                server.listen = "sndbuf=64k"
                 with server:
                     with Producer(kafka, server.topic, 1000, how="room"):
                         result = Load("stream", server, transport,

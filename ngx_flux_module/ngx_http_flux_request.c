@@ -37,7 +37,7 @@ static ngx_int_t ngx_http_flux_query_key(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_flux_request_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                   rc;
+    ngx_int_t                   rc, allowed;
     ngx_str_t                   origin;
     ngx_msec_t                  wait;
     ngx_http_flux_query_t       query;
@@ -57,10 +57,11 @@ ngx_http_flux_request_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    allowed = ngx_http_flux_check_origin(r, flcf, &origin);
     rc = ngx_http_flux_method(r);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_flux_check_origin(r, flcf, &origin);
+        rc = allowed;
     }
 
     if (rc == NGX_OK && r->method == NGX_HTTP_OPTIONS) {
