@@ -1,5 +1,6 @@
-#include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_batch.h"
+#include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_reader.h"
 
 
 /*
@@ -62,6 +63,9 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     ngx_queue_init(&hub->dirty);
     ngx_queue_init(&hub->waiting);
     ngx_queue_init(&hub->readers);
+    ngx_http_flux_timer_init(cycle->log);
+
+    ngx_http_flux_batch_init(cycle->log, fmcf->io_uring);
 
     /* both are touched only where there is something */
 
@@ -380,11 +384,10 @@ ngx_http_flux_hub_status(flux_entry_t *entry)
 
     locked = ngx_http_flux_hub_lock();
     ngx_http_flux_hub_map_feeds();
-    ngx_http_flux_hub_unlock(locked);
-
     feed = hub->by_slot[entry->feed];
 
     if (feed == NULL) {
+        ngx_http_flux_hub_unlock(locked);
         return;
     }
 
@@ -392,12 +395,19 @@ ngx_http_flux_hub_status(flux_entry_t *entry)
         (void) ngx_http_flux_positions_update(feed,
                         NGX_HTTP_FLUX_POSITIONS_RESET,
                         hub->position - entry->size);
+        ngx_http_flux_hub_unlock(locked);
         ngx_http_flux_hub_reset(feed);
         return;
     }
 
+    if (ngx_http_flux_positions_lost(feed)) {
+        /* retention was faster than this node: its readers are to be told */
+        ngx_http_flux_hub_fall_back(feed);
+    }
+
     (void) ngx_http_flux_positions_update(feed, NGX_HTTP_FLUX_POSITIONS_NEW,
                                           0);
+    ngx_http_flux_hub_unlock(locked);
 
     if (entry->ts) {
         hub->positions[feed->index].expired = entry->ts;
