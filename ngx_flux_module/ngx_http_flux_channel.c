@@ -1,4 +1,4 @@
-#include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_reader.h"
 
 
@@ -277,8 +277,8 @@ ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel)
         ngx_http_flux_frame_release(channel->rest);
     }
 
-    flux_deflate_destroy(channel->streams[0].deflate);
-    flux_deflate_destroy(channel->streams[1].deflate);
+    ngx_http_flux_compress_close(&channel->streams[0]);
+    ngx_http_flux_compress_close(&channel->streams[1]);
 
     ngx_free(channel->cursor.data);
     ngx_destroy_pool(channel->pool);

@@ -2,7 +2,7 @@
  * The thread that waits for librdkafka so that nginx does not.
  */
 
-#include "ngx_http_flux_consumer.h"
+#include "ngx_http_flux_kafka_client.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>

@@ -29,8 +29,8 @@ static ngx_keyval_t  ngx_http_flux_kafka_defaults[] = {
     { ngx_string("socket.nagle.disable"), ngx_string("true") },
     { ngx_string("socket.timeout.ms"), ngx_string("15000") },
 
-    /* librdkafka 2.0 pauses for a second when it has so many */
-    { ngx_string("queued.min.messages"), ngx_string("500000") },
+    /* unknown to librdkafka 2.0, see ngx_http_flux_kafka_fetch.c */
+    { ngx_string("fetch.queue.backoff.ms"), ngx_string("10") },
 
     { ngx_null_string, ngx_null_string }
 };

@@ -68,7 +68,6 @@ typedef struct {
     u_char                   *file;
     ngx_uint_t                line;         /* of the block's end */
     ngx_uint_t                cluster_line;
-    ngx_uint_t                seen;         /* lines of the block, by bits */
 
     /* set in each worker: the feed's place in the zone, or FLUX_NONE */
     uint32_t                  slot;
@@ -84,6 +83,7 @@ typedef struct {
     ngx_http_flux_zone_t     *zone;         /* NULL: no flux_zone */
     ngx_str_t                 node;
     ngx_msec_t                drain;
+    ngx_flag_t                io_uring;
     void                     *cache;        /* flux_cache, or NULL */
 } ngx_http_flux_main_conf_t;
 

@@ -2,8 +2,9 @@
  * {"op":"publish"} over a WebSocket.
  */
 
-#include "ngx_http_flux_publish.h"
+#include "ngx_http_flux_ops.h"
 #include "ngx_http_flux_producer.h"
+#include "ngx_http_flux_publish.h"
 
 #include "core/flux_pointer.h"
 
@@ -46,8 +47,6 @@ static ngx_int_t ngx_http_flux_publish_failed(ngx_http_flux_reader_t *reader,
     json_t *id, rd_kafka_resp_err_t error);
 static ngx_int_t ngx_http_flux_publish_error(ngx_http_flux_reader_t *reader,
     json_t *id, const char *code, const char *message);
-static ngx_int_t ngx_http_flux_publish_tell(ngx_http_flux_reader_t *reader,
-    json_t *message);
 
 
 ngx_int_t
@@ -330,7 +329,7 @@ ngx_http_flux_publish_op_done(ngx_http_flux_delivery_t *delivery)
             rc = ngx_http_flux_publish_failed(reader, ack->id,
                                               delivery->error);
         } else {
-            rc = ngx_http_flux_publish_tell(reader,
+            rc = ngx_http_flux_op_tell(reader,
                      json_pack("{ss, sO*, ss, si, sI}", "type", "ack", "id",
                                ack->id, "topic", publish->topic.data,
                                "partition", delivery->partition, "offset",
@@ -391,34 +390,8 @@ static ngx_int_t
 ngx_http_flux_publish_error(ngx_http_flux_reader_t *reader, json_t *id,
     const char *code, const char *message)
 {
-    return ngx_http_flux_publish_tell(reader,
+    return ngx_http_flux_op_tell(reader,
                json_pack("{ss, ss, sO*, ss, ss}", "type", "error", "op",
                          "publish", "id", id, "code", code, "message",
                          message));
-}
-
-
-/* Takes the message over. */
-
-static ngx_int_t
-ngx_http_flux_publish_tell(ngx_http_flux_reader_t *reader, json_t *message)
-{
-    char       *text;
-    ngx_int_t   rc;
-    ngx_str_t   str;
-
-    text = message ? json_dumps(message, JSON_COMPACT) : NULL;
-    json_decref(message);
-
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
-
-    str.data = (u_char *) text;
-    str.len = ngx_strlen(text);
-    rc = ngx_http_flux_reader_tell(reader, &str);
-
-    free(text);
-
-    return rc;
 }

@@ -1,3 +1,4 @@
+#include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_demand.h"
 
@@ -29,6 +30,10 @@ static ngx_int_t ngx_http_flux_reader_push_told(
     ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_reader_push_frame(
     ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_reader_start(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_reader_done(ngx_http_flux_reader_t *reader,
+    ngx_int_t rc);
+static void ngx_http_flux_reader_sent(void *data, ssize_t n);
 static ngx_int_t ngx_http_flux_reader_give(ngx_http_flux_reader_t *reader,
     ngx_http_flux_frame_t *frame);
 static ngx_int_t ngx_http_flux_reader_pace(ngx_http_flux_reader_t *reader);
@@ -312,6 +317,47 @@ ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
     reader->sent = 0;
     reader->started = 0;
 
+    if (reader->direct && reader->talk == NULL
+        && ngx_http_flux_reader_start(reader) == NGX_OK
+        && ngx_http_flux_batch_add(reader->connection->fd,
+                                   reader->bytes, ngx_http_flux_reader_sent,
+                                   reader)
+           == NGX_OK)
+    {
+        reader->channel->batch = ngx_http_flux_batch_serial();
+        return;
+    }
+
+    ngx_http_flux_reader_sent(reader, 0);
+}
+
+
+static void
+ngx_http_flux_reader_sent(void *data, ssize_t n)
+{
+    ngx_http_flux_reader_t  *reader = data;
+
+    if (n == NGX_ERROR) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return;
+    }
+
+    if (n > 0) {
+        reader->connection->sent += n;
+        reader->sent = n;
+        reader->written = ngx_current_msec;
+        ngx_http_flux_reader_count(reader, n);
+
+        if (reader->sent == reader->bytes->len) {
+
+            if (ngx_http_flux_reader_done(reader, NGX_OK) != NGX_OK) {
+                ngx_http_flux_reader_close(reader, NGX_ERROR);
+            }
+
+            return;
+        }
+    }
+
     if (ngx_http_flux_reader_push(reader) == NGX_AGAIN) {
         /* what comes meanwhile it takes from the log */
         ngx_http_flux_reader_leave(reader);
@@ -429,32 +475,47 @@ ngx_http_flux_reader_encode(ngx_http_flux_reader_t *reader,
 static ngx_int_t
 ngx_http_flux_reader_push_frame(ngx_http_flux_reader_t *reader)
 {
-    ngx_int_t                   rc;
-    ngx_str_t                   cursor;
-    ngx_http_flux_frame_t      *frame = reader->out;
-    ngx_http_flux_transport_t  *transport = reader->transport;
+    ngx_int_t  rc;
 
-    if (!reader->started) {
-        reader->bytes = ngx_http_flux_reader_encode(reader, frame);
-
-        if (reader->bytes == NULL) {
-            return NGX_ERROR;
-        }
-
-        reader->started = 1;
+    if (!reader->started && ngx_http_flux_reader_start(reader) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     rc = ngx_http_flux_reader_push_bytes(reader, reader->bytes, &reader->sent);
 
-    if (rc != NGX_OK && rc != NGX_DONE) {
-        return rc;
+    return rc == NGX_OK || rc == NGX_DONE
+           ? ngx_http_flux_reader_done(reader, rc) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_flux_reader_start(ngx_http_flux_reader_t *reader)
+{
+    reader->bytes = ngx_http_flux_reader_encode(reader, reader->out);
+
+    if (reader->bytes == NULL) {
+        return NGX_ERROR;
     }
+
+    reader->started = 1;
+
+    return NGX_OK;
+}
+
+
+/* The frame has gone; NGX_DONE: and the request is over. */
+
+static ngx_int_t
+ngx_http_flux_reader_done(ngx_http_flux_reader_t *reader, ngx_int_t rc)
+{
+    ngx_str_t               cursor;
+    ngx_http_flux_frame_t  *frame = reader->out;
 
     reader->out = NULL;
     reader->started = 0;
     reader->messages += frame->messages;
 
-    ngx_http_flux_hub_count(transport->index, 1, frame->messages, 0);
+    ngx_http_flux_hub_count(reader->transport->index, 1, frame->messages, 0);
 
     if (rc == NGX_OK && !reader->front && reader->behind == NULL) {
 

@@ -69,40 +69,29 @@ typedef struct {
 
 
 struct ngx_http_flux_reader_s {
+
+    /* what the fan-out touches: the less, the better for a crowd of readers */
+
     ngx_queue_t                 queue;      /* channel's front, hub's waiting */
-    ngx_queue_t                 all;        /* of the worker */
-    ngx_http_request_t         *request;    /* NULL: over, flux_detach */
     ngx_connection_t           *connection;
-    ngx_http_flux_loc_conf_t   *conf;
     ngx_http_flux_transport_t  *transport;
     ngx_http_flux_channel_t    *channel;
-    ngx_http_flux_behind_t     *behind;     /* what it missed; NULL: nothing */
-
     ngx_http_flux_frame_t      *out;        /* being sent */
     ngx_str_t                  *bytes;      /* of it, once started */
     size_t                      sent;       /* of these */
     ngx_http_flux_talk_t       *talk;       /* NULL: nothing is to be told */
-
     uint64_t                    ordinal;    /* has seen so far, when it joined */
     ngx_str_t                   joined;     /* cursor of that place; or of
                                                where it was when it ended */
     ngx_uint_t                  serial;     /* of the channel's last frame */
-    uint64_t                    deflated;   /* its place in the stream */
-    uint64_t                    counted;    /* slots of feeds it counts in */
-    uint64_t                    messages;
-    ngx_uint_t                  version;    /* states it knows; of the hub */
-
     ngx_msec_t                  written;    /* when bytes last went */
-    ngx_msec_t                  deadline;   /* of a poll; 0: none */
-    time_t                      expires;    /* 0: never */
-    ngx_rbtree_node_t           timer;      /* ngx_http_flux_timer.c */
-    void                       *context;    /* of the transport */
-    void                       *publish;    /* of ngx_http_flux_publish_op.c */
+    uint64_t                    messages;
 
     unsigned                    front:1;
     unsigned                    waiting:1;
     unsigned                    blocked:1;  /* the socket takes nothing */
     unsigned                    started:1;  /* `out` was tried to be sent */
+    unsigned                    direct:1;   /* a frame is a send(), no more */
     unsigned                    closing:1;  /* nothing is sent any more */
     unsigned                    paced:1;    /* waits for its pace */
     unsigned                    compress:1;
@@ -113,6 +102,21 @@ struct ngx_http_flux_reader_s {
     unsigned                    timed:1;    /* `timer` is in the tree */
     unsigned                    chunked:1;  /* events go in chunks */
     unsigned                    detach:1;   /* the request may end before it */
+
+    /* and what it does not */
+
+    ngx_queue_t                 all;        /* of the worker */
+    ngx_http_request_t         *request;    /* NULL: over, flux_detach */
+    ngx_http_flux_loc_conf_t   *conf;
+    ngx_http_flux_behind_t     *behind;     /* what it missed; NULL: nothing */
+    uint64_t                    deflated;   /* its place in the stream */
+    uint64_t                    counted;    /* slots of feeds it counts in */
+    ngx_uint_t                  version;    /* states it knows; of the hub */
+    ngx_msec_t                  deadline;   /* of a poll; 0: none */
+    time_t                      expires;    /* 0: never */
+    ngx_rbtree_node_t           timer;      /* ngx_http_flux_timer.c */
+    void                       *context;    /* of the transport */
+    void                       *publish;    /* of ngx_http_flux_publish_op.c */
 };
 
 
@@ -127,8 +131,9 @@ ngx_int_t ngx_http_flux_reader_create(ngx_http_request_t *r,
     ngx_str_t *cursor, ngx_msec_t wait);
 
 /*
- * Sends a frame to a reader who stands right before it.  The reader may be
- * gone afterwards.
+ * Sends a frame to a reader who stands right before it, now or with the next
+ * ngx_http_flux_batch_submit(): until then nothing else may be sent to it.
+ * The reader may be gone afterwards.
  */
 void ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
     ngx_http_flux_frame_t *frame);

@@ -42,7 +42,7 @@ static ngx_int_t ngx_http_flux_query_key(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_flux_request_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                   rc;
+    ngx_int_t                   rc, allowed;
     ngx_str_t                   origin;
     ngx_http_flux_query_t       query;
     ngx_http_flux_loc_conf_t   *flcf;
@@ -60,10 +60,11 @@ ngx_http_flux_request_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    allowed = ngx_http_flux_check_origin(r, flcf, &origin);
     rc = ngx_http_flux_method(r);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_flux_check_origin(r, flcf, &origin);
+        rc = allowed;
     }
 
     if (rc == NGX_OK && r->method == NGX_HTTP_OPTIONS) {
@@ -603,6 +604,8 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 
         *sent += n;
     }
+
+    reader->direct = c->send == ngx_send;
 
     return NGX_OK;
 }

@@ -27,6 +27,9 @@ ngx_int_t ngx_http_flux_request_handler(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_flux_add_variables(ngx_conf_t *cf);
 
+/* Has all answers where our directives stand have the headers that ours do. */
+void ngx_http_flux_add_header_filter(void);
+
 /* NGX_OK for a method that the location serves, or the status (405). */
 ngx_int_t ngx_http_flux_method(ngx_http_request_t *r);
 

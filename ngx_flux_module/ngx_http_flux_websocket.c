@@ -128,7 +128,8 @@ ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
 
     if (offers == NULL
         || !flux_ws_accept_deflate(&deflate, (char *) offers->data,
-                                   offers->len, FLUX_DEFLATE_WINDOW))
+                                   offers->len, FLUX_DEFLATE_WINDOW,
+                                   FLUX_DEFLATE_WINDOW_ALONE))
     {
         return NGX_OK;
     }
@@ -526,9 +527,10 @@ static ngx_int_t
 ngx_http_flux_ws_echo(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
 {
     size_t               n;
-    u_char               head[FLUX_WS_HEADER_MAX];
+    u_char               head[FLUX_WS_HEADER_MAX], *base = NULL;
     ngx_int_t            rc = NGX_OK;
-    ngx_str_t            text, inflated = ngx_null_string;
+    ngx_str_t            text, out, inflated = ngx_null_string;
+    ngx_uint_t           opcode;
     ngx_http_flux_ws_t  *ws = reader->context;
 
     if (!reader->conf->echo
@@ -559,15 +561,26 @@ ngx_http_flux_ws_echo(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
         text = inflated;
     }
 
-    n = flux_ws_header(head, event == FLUX_WS_TEXT ? FLUX_WS_OP_TEXT
-                                                   : FLUX_WS_OP_BINARY, 0,
-                       text.len);
+    opcode = event == FLUX_WS_TEXT ? FLUX_WS_OP_TEXT : FLUX_WS_OP_BINARY;
 
-    if (ngx_http_flux_reader_tell_bytes(reader, head, n) != NGX_OK
-        || ngx_http_flux_reader_tell_bytes(reader, text.data, text.len)
-           != NGX_OK)
-    {
-        rc = NGX_ERROR;
+    if (reader->compress) {
+        rc = ngx_http_flux_compress_echo(&text, opcode, &out, &base);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_flux_reader_tell_bytes(reader, out.data, out.len);
+        }
+
+        ngx_free(base);
+
+    } else {
+        n = flux_ws_header(head, opcode, 0, text.len);
+
+        if (ngx_http_flux_reader_tell_bytes(reader, head, n) != NGX_OK
+            || ngx_http_flux_reader_tell_bytes(reader, text.data, text.len)
+               != NGX_OK)
+        {
+            rc = NGX_ERROR;
+        }
     }
 
     ngx_free(inflated.data);

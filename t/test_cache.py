@@ -184,7 +184,7 @@ def test_garbage_in_the_cache_is_refused(
             if b"HSCAN" in line:
                 signature = line.split(b'"flux:')[1].split(b'"')[0]
                 break
-        monitor.terminate()
+        monitor.kill()
     n.terminate()
     value = garbage.replace(b"%s", signature)
     subprocess.run(["redis-cli", "-p", str(redis.port), "-x", "HSET",

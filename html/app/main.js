@@ -31,17 +31,24 @@ const live = connect("/live", { cursor: store.cursor,
                                    ({ slug }) => room(slug)) });
 let badges = [];
 
-/* A card's freshness changes with time, not only with records. */
+/* A card's freshness changes with time, not only with records. In a pause
+ * each is told once: its time, which stays true however long the pause. */
 function look() {
-    for (const { badge, feed, room, patience, producer } of badges) {
+    for (const one of badges) {
+        if (frames.paused && one.told) {
+            continue;
+        }
+        const { badge, feed, room, patience, producer } = one;
+        one.told = frames.paused && feed.newest > 0;
         show(badge, freshness({
             connection: live.state,
             room: live.room(room).state,
             newest: feed.newest,
-            source: feed.source,
+            sources: feed.sources,
             patience,
             heartbeat: heartbeatOf(producer),
             now: now(),
+            paused: one.told,
         }));
     }
 }
@@ -97,6 +104,7 @@ Promise.all([
 ]).then(() => frames.draw("place", keepPlace));
 setInterval(look, 1000);
 live.on("state", look);
+live.on("state", (state) => state === "live" && setClock());
+frames.onPause(look);
 live.on("frame", () => frames.draw("look", look));
 addEventListener("pagehide", () => store.save(live.cursor));
-addEventListener("load", setClock);

@@ -13,8 +13,6 @@ export class Feed {
     /** @type {Map<string, [number, number][]>} key: [ts, number] in order */
     history = new Map();
     newest = 0;
-    /** source of the newest record: live, replay or simulated */
-    source = null;
     /** was there ever a snapshot, now or before the reload? */
     known = false;
 
@@ -25,6 +23,12 @@ export class Feed {
         this.#number = number;
     }
 
+    /** where what is shown came from: live, replay, simulated */
+    get sources() {
+        return new Set([...this.items.values()].map(
+            ({ data }) => data?.source ?? "live"));
+    }
+
     clear() {
         this.items.clear();
         this.history.clear();
@@ -33,10 +37,7 @@ export class Feed {
 
     put(item) {
         this.items.set(item.key, item);
-        if (item.ts >= this.newest) {
-            this.newest = item.ts;
-            this.source = item.data?.source ?? this.source;
-        }
+        this.newest = Math.max(this.newest, item.ts);
         if (this.#number) {
             this.remember(item.key, item.ts, Number(this.#number(item.data)));
         }

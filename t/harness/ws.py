@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import threading
 import urllib.parse
 
@@ -52,6 +53,13 @@ class WebSocket(Stream):
     @property
     def local_port(self):
         return self.connection.local_address[1]
+
+    @property
+    def wire_bytes(self):
+        """What came, the handshake's answer included: tcpi_bytes_received."""
+        info = self.connection.socket.getsockopt(socket.IPPROTO_TCP,
+                                                 socket.TCP_INFO, 136)
+        return int.from_bytes(info[128:136], sys.byteorder)
 
     def send(self, message):
         """Text and bytes as they are, the rest as JSON."""
