@@ -18,8 +18,6 @@ import sys
 import tempfile
 import threading
 import time
-import zlib
-import socket as sockets
 from pathlib import Path
 
 from servers import (
@@ -220,80 +218,108 @@ def p4(kafka, options):
 TICK = ('{"at":%d,"seq":%d,"symbol":"%s","price":"%.2f","bid":"%.2f",'
         '"ask":"%.2f","volume_24h":"%.4f","change_24h":"%.3f",'
         '"open_24h":"%.2f","high_24h":"%.2f","low_24h":"%.2f",'
-        '"source":"coinbase","received":%d}')
+        '"source":"coinbase","lot":8}')
+COINS = dict(zip(("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD",
+                  "DOGE-USD", "LTC-USD", "LINK-USD", "AVAX-USD", "DOT-USD"),
+                 (61234.1, 3312.4, 151.2, 2.5312, 1.4121, .1312, 71.23,
+                  13.42, 27.13, 5.41)))
 
 
-def ticks(count):
-    """Records like those of a ticker, always the same."""
+def ticks(ended):
+    """Records like those of a ticker, on a walk that is always the same."""
     import random
     r = random.Random(7)
-    symbols = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD"]
-    price = dict(zip(symbols, (61234.1, 3312.4, 151.2, .5312, .4121)))
-    for i in range(count):
-        s = symbols[r.randrange(5)]
+    price, opened = dict(COINS), dict(COINS)
+    low, high, change = dict(COINS), dict(COINS), dict.fromkeys(COINS, 1.5)
+    volume = dict.fromkeys(COINS, 15234.)
+    seq = 10 ** 9
+    while not ended.is_set():
+        seq += 1
+        s = r.choice(list(COINS))
         price[s] *= 1 + r.gauss(0, .0004)
         p = price[s]
-        yield s, TICK % (10 ** 18 + i, 10 ** 9 + i, s, p, p * .9999,
-                         p * 1.0001, 15234 + r.random(), r.gauss(0, 2),
-                         p * .98, p * 1.03, p * .97, 1700000000000 + i)
+        low[s], high[s] = min(low[s], p), max(high[s], p)
+        change[s] += r.gauss(0, .02)
+        volume[s] += r.random()
+        yield s, TICK % (time.time_ns(), seq, s, p, p * .9999, p * 1.0001,
+                         volume[s], change[s], opened[s], high[s], low[s])
 
 
-def wire(port, headers, secs):
-    """Bytes of a stream's body, and those of it inflated."""
-    with sockets.create_connection(("127.0.0.1", port)) as s:
-        s.sendall(("GET /live HTTP/1.0\r\nHost: localhost\r\n"
-                   "Accept: text/event-stream\r\n" + headers +
-                   "\r\n").encode())
-        s.settimeout(.1)
-        got, end = b"", time.monotonic() + secs
-        while time.monotonic() < end:
-            try:
-                more = s.recv(1 << 16)
-            except TimeoutError:
-                continue
-            if not more:
-                break
-            got += more
-    head, _, body = got.partition(b"\r\n\r\n")
-    plain = body
-    if b"content-encoding: gzip" in head.lower():
-        plain = zlib.decompressobj(31).decompress(body)
-    return len(body), plain.count(b'"type":"update"')
-
-
-def p5(kafka, options):
-    """bytes on the wire per message, ticker records at 100/s"""
-    rows = {}
-    for name, headers in (("plain", ""),
-                          ("gzip", "Accept-Encoding: gzip\r\n")):
-        topic = kafka.topic()
-        server = Flux(kafka.brokers, topic, server="")
-        start_nginx = server.start_nginx
-        server.start_nginx = lambda m, h, s: start_nginx(
-            m, h, s.replace("flux_compress off;", "flux_compress on;"))
-        with server:
-            feeder = threading.Thread(
-                target=feed_lines, args=(kafka, topic, ticks(600), .01))
-            feeder.start()
-            size, messages = wire(server.port, headers, 7)
-            feeder.join()
-        rows[f"Flux sse {name}"] = [{"bytes": size / max(1, messages),
-                                     "messages": messages}]
-        say(f"  P5 {name}: {size / max(1, messages):.0f} B per message "
-            f"of {messages}")
-    return rows
-
-
-def feed_lines(kafka, topic, records, pause):
+def feed(kafka, topic, rate, ended):
+    """Ticks until it ends."""
     process = subprocess.Popen([TOOLS / "kafka", "lines", kafka.brokers,
                                 topic], stdin=subprocess.PIPE, text=True,
                                stdout=subprocess.DEVNULL)
-    for key, value in records:
+    began = time.monotonic()
+    for n, (key, value) in enumerate(ticks(ended)):
         process.stdin.write(f"{key}\t{value}\n")
         process.stdin.flush()
-        time.sleep(pause)
+        time.sleep(max(0, began + (n + 1) / rate - time.monotonic()))
     process.stdin.close()
     process.wait()
+
+
+def ticker(kafka, kind, transport, readers, rate, secs, compress=True,
+           churn=0):
+    server = kind(kafka.brokers, kafka.topic(),
+                  compress="on" if compress else "off")
+    ended = threading.Event()
+    with server:
+        feeder = threading.Thread(target=feed, args=(kafka, server.topic,
+                                                     rate, ended))
+        feeder.start()
+        time.sleep(2)
+        try:
+            # as if they had come long ago: the first restart is behind them
+            load = Load("stream", server, transport, readers=readers,
+                        warm=100 / rate, secs=secs, compress=True,
+                        churn=churn)
+            result = load.result()
+        finally:
+            ended.set()
+            feeder.join()
+    if result["broken"] or kind is Flux and (
+            result["gaps"] or result["repeats"]):
+        raise RuntimeError(f"not what was sent: {result}")
+    return result
+
+
+def p5(kafka, options):
+    """a ticker of ten keys, 313 bytes a message, compressed"""
+    rows = {}
+    for number in range(options.rounds):
+        # what a message takes is the same each time, what it costs is not
+        for rate, secs in ((50, 10), (10, 20))[:1 if number else 2]:
+            for readers, churn, compress in (
+                    (1, 0, False), (1, 0, True), (100, 0, True),
+                    (1000, 0, False), (1000, 0, True), (1000, 10, True)):
+                for transport in ("ws", "sse"):
+                    row = ticker_row(transport, rate, readers, churn, compress)
+                    result = ticker(kafka, Flux, transport, readers, rate,
+                                    secs, compress, churn)
+                    rows.setdefault(row, []).append(result)
+                    say(f"  P5 {row}: {result['frame_bytes']:.1f} B, "
+                        f"{result['cpu_us']:.2f} us, "
+                        f"{result['messages']} messages inflated")
+    for kind in (WebSockets, Nchan, SocketIO):
+        if kind.name in skipped:
+            continue
+        try:
+            result = ticker(kafka, kind, "ws", 1000, 50, 10)
+        except Missing as e:
+            skipped[kind.name] = str(e).strip()
+            continue
+        rows[f"{kind.name} ws, 50/s, 1000 readers"] = [result]
+        say(f"  P5 {kind.name}: {result['frame_bytes']:.1f} B, "
+            f"{result['cpu_us']:.2f} us")
+    return rows
+
+
+def ticker_row(transport, rate, readers, churn, compress):
+    name = f"Flux {transport}, {rate}/s, {readers} reader{'s'[:readers - 1]}"
+    if churn:
+        name += f", {churn} come and go a second"
+    return name if compress else name + ", not compressed"
 
 
 def cold(kafka, options, name, topic, count, **settings):
@@ -414,8 +440,10 @@ def slow(kafka, options):
     for _ in range(options.rounds):
         for transport in ("ws", "sse"):
             for deaf in (0, 500):
+                # what the kernel would hold for the deaf takes 10 s to fill
                 server = Flux(kafka.brokers, kafka.topic(),
                               server="flux_send_timeout 1h;")
+                server.listen = "sndbuf=64k"
                 with server:
                     with Producer(kafka, server.topic, 1000, how="room"):
                         result = Load("stream", server, transport,
@@ -504,7 +532,10 @@ COLUMNS = {
            ("open_cpu_us", "CPU us to open", 0)],
     "p4": [("all_ms", "first data for all, ms", 0),
            ("cpu_us", "CPU us each", 0)],
-    "p5": [("bytes", "bytes per message", 0)],
+    "p5": [("frame_bytes", "bytes per message", 1),
+           ("per_frame", "messages per frame", 2),
+           ("cpu_us", "CPU us per message", 2),
+           ("messages", "messages, all inflated", 0)],
     "p6": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
     "p7": [("p50_ms", "p50 ms", 2), ("p99_ms", "p99 ms", 2)],
     "p8": [("cpu_us", "CPU us per message", 2),

@@ -17,19 +17,22 @@
 
 
 typedef struct {
-    ngx_http_flux_reader_t  *reader;
+    ngx_http_flux_batch_pt   handler;
+    void                    *data;
     ngx_str_t               *bytes;
+    ngx_socket_t             fd;
     int                      result;    /* bytes, -errno, or UNKNOWN */
 } ngx_http_flux_batch_send_t;
 
 
 typedef struct {
+    ngx_log_t                  *log;
     struct io_uring             ring;
     ngx_uint_t                  n;
     ngx_uint_t                  serial;
     ngx_http_flux_batch_send_t  sends[NGX_HTTP_FLUX_BATCH];
     unsigned                    open:1;
-    unsigned                    failed:1;
+    unsigned                    off:1;
 } ngx_http_flux_batch_t;
 
 
@@ -40,8 +43,17 @@ static ngx_int_t ngx_http_flux_batch_run(ngx_uint_t n);
 static ngx_http_flux_batch_t  ngx_http_flux_batch;
 
 
+void
+ngx_http_flux_batch_init(ngx_log_t *log, ngx_uint_t on)
+{
+    ngx_http_flux_batch.log = log;
+    ngx_http_flux_batch.off = !on;
+}
+
+
 ngx_int_t
-ngx_http_flux_batch_add(ngx_http_flux_reader_t *reader, ngx_str_t *bytes)
+ngx_http_flux_batch_add(ngx_socket_t fd, ngx_str_t *bytes,
+    ngx_http_flux_batch_pt handler, void *data)
 {
     ngx_http_flux_batch_t       *batch = &ngx_http_flux_batch;
     ngx_http_flux_batch_send_t  *send;
@@ -59,8 +71,10 @@ ngx_http_flux_batch_add(ngx_http_flux_reader_t *reader, ngx_str_t *bytes)
     }
 
     send = &batch->sends[batch->n++];
-    send->reader = reader;
+    send->handler = handler;
+    send->data = data;
     send->bytes = bytes;
+    send->fd = fd;
     send->result = NGX_HTTP_FLUX_UNKNOWN;
 
     return NGX_OK;
@@ -73,7 +87,7 @@ ngx_http_flux_batch_open(void)
     int                     rc;
     ngx_http_flux_batch_t  *batch = &ngx_http_flux_batch;
 
-    if (batch->failed || !ngx_http_flux_hub.fmcf->io_uring) {
+    if (batch->off) {
         return NGX_DECLINED;
     }
 
@@ -87,8 +101,8 @@ ngx_http_flux_batch_open(void)
     }
 
     if (rc < 0) {
-        batch->failed = 1;
-        ngx_log_error(NGX_LOG_NOTICE, ngx_http_flux_hub.log, -rc,
+        batch->off = 1;
+        ngx_log_error(NGX_LOG_NOTICE, batch->log, -rc,
                       "flux sends to its readers one by one: "
                       "io_uring_setup() failed");
         return NGX_DECLINED;
@@ -115,7 +129,7 @@ ngx_http_flux_batch_submit(void)
 
     if (n >= NGX_HTTP_FLUX_BATCH_MIN && ngx_http_flux_batch_run(n) != NGX_OK) {
         ngx_http_flux_batch_exit();
-        batch->failed = 1;
+        batch->off = 1;
 
     } else if (n < NGX_HTTP_FLUX_BATCH_MIN) {
 
@@ -130,8 +144,7 @@ ngx_http_flux_batch_submit(void)
     for (i = 0; i < n; i++) {
         send = &batch->sends[i];
 
-        ngx_http_flux_reader_sent(send->reader,
-                                  send->result == NGX_HTTP_FLUX_UNKNOWN
+        send->handler(send->data, send->result == NGX_HTTP_FLUX_UNKNOWN
                                   ? NGX_ERROR : ngx_max(send->result, 0));
     }
 }
@@ -161,8 +174,7 @@ ngx_http_flux_batch_run(ngx_uint_t n)
         /* the ring has as many places, and the last run left none taken */
         sqe = io_uring_get_sqe(&batch->ring);
 
-        io_uring_prep_send(sqe, send->reader->request->connection->fd,
-                           send->bytes->data, send->bytes->len,
+        io_uring_prep_send(sqe, send->fd, send->bytes->data, send->bytes->len,
                            MSG_DONTWAIT|MSG_NOSIGNAL);
         sqe->user_data = i;
     }
@@ -172,7 +184,7 @@ ngx_http_flux_batch_run(ngx_uint_t n)
         rc = io_uring_submit_and_wait(&batch->ring, n - done);
 
         if (rc < 0 && rc != -EINTR && rc != -EAGAIN) {
-            ngx_log_error(NGX_LOG_ALERT, ngx_http_flux_hub.log, -rc,
+            ngx_log_error(NGX_LOG_ALERT, batch->log, -rc,
                           "flux sends to its readers one by one: "
                           "io_uring_enter() failed");
             return NGX_ERROR;
@@ -213,8 +225,15 @@ ngx_http_flux_batch_exit(void)
 
 #else
 
+void
+ngx_http_flux_batch_init(ngx_log_t *log, ngx_uint_t on)
+{
+}
+
+
 ngx_int_t
-ngx_http_flux_batch_add(ngx_http_flux_reader_t *reader, ngx_str_t *bytes)
+ngx_http_flux_batch_add(ngx_socket_t fd, ngx_str_t *bytes,
+    ngx_http_flux_batch_pt handler, void *data)
 {
     return NGX_DECLINED;
 }

@@ -11,27 +11,30 @@
 #define _NGX_HTTP_FLUX_BATCH_H_INCLUDED_
 
 
-#include "ngx_http_flux_reader.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/* So many bytes went, 0: try yourself; NGX_ERROR: nobody knows how many. */
+typedef void (*ngx_http_flux_batch_pt)(void *data, ssize_t n);
 
 
 /*
  * Takes a send that is done by the next submit at the latest; the bytes stay
- * where they are until then, and nobody else sends to this reader.
- * NGX_DECLINED: there is no ring, send it yourself.
+ * where they are until then, and nobody else sends to this socket, which does
+ * not block.  NGX_DECLINED: there is no ring, send it yourself.
  */
-ngx_int_t ngx_http_flux_batch_add(ngx_http_flux_reader_t *reader,
-    ngx_str_t *bytes);
+ngx_int_t ngx_http_flux_batch_add(ngx_socket_t fd, ngx_str_t *bytes,
+    ngx_http_flux_batch_pt handler, void *data);
 
-/*
- * Sends all that was taken: each reader gets to know by
- * ngx_http_flux_reader_sent(), and may be gone afterwards.  Does not block.
- */
+/* Sends all that was taken and calls the handlers.  Does not block. */
 void ngx_http_flux_batch_submit(void);
 
 /* The submits so far: a send added under another number is done. */
 ngx_uint_t ngx_http_flux_batch_serial(void);
 
-/* At the end of the worker. */
+/* Of the worker; off: there never is a ring. */
+void ngx_http_flux_batch_init(ngx_log_t *log, ngx_uint_t on);
 void ngx_http_flux_batch_exit(void);
 
 

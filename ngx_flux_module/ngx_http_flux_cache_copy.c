@@ -349,6 +349,8 @@ ngx_http_flux_cache_append(flux_log_t *log, ngx_http_flux_feed_t *feed,
     what.message_length = (uint32_t) record->length;
     what.address_length = (uint32_t) address->len;
     what.key_length = (uint32_t) record->key_length;
+    what.room_hash = 0;
+    what.key_hash = 0;
 
     p = flux_log_reserve(log, &what);
 

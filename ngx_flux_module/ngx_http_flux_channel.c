@@ -491,9 +491,12 @@ ngx_http_flux_channel_join(ngx_http_flux_channel_t *channel,
     reader->serial = channel->serial - 1;
     ngx_queue_insert_tail(&channel->front, &reader->queue);
 
-    /* until the channel's next frame its place is not the channel's */
+    /* until the channel's next frame its place may not be the channel's */
 
-    if (ngx_http_flux_channel_cursor(channel, &cursor) == NGX_OK) {
+    if (ngx_http_flux_channel_cursor(channel, &cursor) == NGX_OK
+        && (cursor.len != channel->cursor.len
+            || ngx_memcmp(cursor.data, channel->cursor.data, cursor.len) != 0))
+    {
         reader->joined.data = ngx_alloc(cursor.len, ngx_http_flux_hub.log);
 
         if (reader->joined.data != NULL) {

@@ -328,6 +328,33 @@ ngx_http_flux_compress_text(ngx_http_flux_reader_t *reader, ngx_str_t *text,
 }
 
 
+#if (FLUX_TEST_ECHO)
+
+ngx_int_t
+ngx_http_flux_compress_echo(ngx_str_t *text, ngx_uint_t opcode, ngx_str_t *out,
+    u_char **base)
+{
+    flux_deflate_t         *d = ngx_http_flux_deflate_alone();
+    ngx_http_flux_piece_t   piece;
+
+    if (d == NULL
+        || ngx_http_flux_piece_make(&piece, d, text, 1, 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* FIN, RSV1 */
+    piece.framed.data[0] = (u_char) (0xc0 | opcode);
+
+    *out = piece.framed;
+    *base = piece.base;
+
+    return NGX_OK;
+}
+
+#endif
+
+
 /* --- what clients send ----------------------------------------------------- */
 
 ngx_int_t

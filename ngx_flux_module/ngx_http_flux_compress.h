@@ -24,6 +24,14 @@ ngx_str_t *ngx_http_flux_compress(ngx_http_flux_reader_t *reader,
 ngx_int_t ngx_http_flux_compress_text(ngx_http_flux_reader_t *reader,
     ngx_str_t *text, ngx_uint_t chunk, ngx_str_t *out, u_char **base);
 
+#if (FLUX_TEST_ECHO)
+
+/* A message for one WebSocket; to be freed with ngx_free(). */
+ngx_int_t ngx_http_flux_compress_echo(ngx_str_t *text, ngx_uint_t opcode,
+    ngx_str_t *out, u_char **base);
+
+#endif
+
 /*
  * Inflates a client's message to at most `max` bytes; to be freed with
  * ngx_free().  NGX_OK, or the code to close with.

@@ -14,7 +14,7 @@
 #include "ngx_http_flux_kafka_client.h"
 
 
-/* what one turn of the event loop takes, and one hold of the lock */
+/* what is taken at once, and appended in one hold of the lock */
 #define NGX_HTTP_FLUX_BATCH_MESSAGES  256
 #define NGX_HTTP_FLUX_BATCH_BYTES     (256 * 1024)
 

@@ -1,5 +1,6 @@
-#include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_batch.h"
+#include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_reader.h"
 
 
 /*
@@ -62,6 +63,9 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     ngx_queue_init(&hub->dirty);
     ngx_queue_init(&hub->waiting);
     ngx_queue_init(&hub->readers);
+    ngx_http_flux_timer_init(cycle->log);
+
+    ngx_http_flux_batch_init(cycle->log, fmcf->io_uring);
 
     /* both are touched only where there is something */
 

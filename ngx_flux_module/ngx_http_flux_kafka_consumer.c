@@ -4,6 +4,10 @@
 
 #include "ngx_http_flux_consumer.h"
 
+
+/* batches in one turn: they share its system calls */
+#define NGX_HTTP_FLUX_BATCHES    4
+
 /* logs and errors handled in one turn */
 #define NGX_HTTP_FLUX_EVENTS     64
 
@@ -170,7 +174,8 @@ ngx_http_flux_consumer_release(ngx_http_flux_consumer_t *consumer)
 static void
 ngx_http_flux_consumer_turn(void *data)
 {
-    ngx_int_t                  rc, more;
+    ngx_int_t                  rc = NGX_OK, more;
+    ngx_uint_t                 n;
     ngx_http_flux_consumer_t  *consumer = data;
     ngx_http_flux_question_t  *answer;
 
@@ -181,7 +186,14 @@ ngx_http_flux_consumer_turn(void *data)
     }
 
     more = ngx_http_flux_consumer_events(consumer);
-    rc = ngx_http_flux_kafka_take(consumer);
+
+    for (n = 0; n < NGX_HTTP_FLUX_BATCHES; n++) {
+        rc = ngx_http_flux_kafka_take(consumer);
+
+        if (rc != NGX_AGAIN) {
+            break;
+        }
+    }
 
     if (rc == NGX_AGAIN || more == NGX_AGAIN) {
         ngx_http_flux_kafka_client_next(&consumer->client);

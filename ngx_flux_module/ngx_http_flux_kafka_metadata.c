@@ -399,8 +399,7 @@ ngx_http_flux_metadata_cluster(ngx_http_flux_consumer_t *consumer,
         for (i = 0; i < consumer->topics.nelts; i++) {
             hash = flux_hash(consumer->id, topics[i]->name.data,
                              topics[i]->name.len);
-            hash ^= hash >> 32;
-            topics[i]->fingerprint = (uint32_t) hash ? (uint32_t) hash : 1;
+            topics[i]->fingerprint = ngx_max(flux_hash_end(hash), 1);
         }
     }
 

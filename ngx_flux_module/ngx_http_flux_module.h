@@ -97,6 +97,8 @@ typedef struct {
     size_t                    buffer;
     ngx_msec_t                send_timeout;
     ngx_flag_t                compress;
+    ngx_flag_t                detach;
+    ngx_http_core_loc_conf_t *core;         /* nginx's, of this location */
     ngx_array_t              *origins;      /* of ngx_str_t */
     ngx_http_complex_value_t *expires;
     size_t                    max_message;

@@ -189,17 +189,14 @@ static ngx_int_t
 ngx_http_flux_op_add(ngx_http_flux_reader_t *reader, ngx_array_t *addresses,
     ngx_pool_t *pool, json_t *room, const char **code)
 {
-    ngx_int_t                  rc;
-    ngx_str_t                  text, name;
-    ngx_http_flux_address_t   *address, found;
-    ngx_http_flux_loc_conf_t  *flcf;
+    ngx_int_t                 rc;
+    ngx_str_t                 text, name;
+    ngx_http_flux_address_t  *address, found;
 
     if (!json_is_string(room)) {
         *code = "bad_request";
         return NGX_OK;
     }
-
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
 
     text.data = (u_char *) json_string_value(room);
     text.len = json_string_length(room);
@@ -210,7 +207,9 @@ ngx_http_flux_op_add(ngx_http_flux_reader_t *reader, ngx_array_t *addresses,
         return NGX_ERROR;
     }
 
-    if (rc == NGX_DECLINED || !ngx_http_flux_allowed(flcf, &found, &name)) {
+    if (rc == NGX_DECLINED
+        || !ngx_http_flux_allowed(reader->conf, &found, &name))
+    {
         *code = "forbidden";
         return NGX_OK;
     }

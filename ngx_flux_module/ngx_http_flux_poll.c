@@ -26,7 +26,7 @@ ngx_http_flux_transport_t  ngx_http_flux_poll = {
     ngx_http_flux_poll_tell,
     NULL,
     ngx_http_test_reading,
-    0
+    NULL
 };
 
 

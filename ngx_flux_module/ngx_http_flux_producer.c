@@ -17,6 +17,9 @@ typedef struct {
 
     ngx_http_flux_cluster_t    *cluster;
     ngx_queue_t                 pending;    /* of deliveries */
+    ngx_http_flux_asked_pt      asked;      /* NULL: nobody has */
+    void                       *asker;
+    u_char                      failure[160];   /* "" for none */
 
     ngx_msec_t                  tried;      /* when it was down, or refused */
     ngx_msec_t                  logged;
@@ -45,6 +48,7 @@ static void ngx_http_flux_delivery_done(ngx_http_flux_delivery_t *delivery,
     rd_kafka_resp_err_t error);
 static void ngx_http_flux_delivery_free(ngx_http_flux_delivery_t *delivery);
 static void ngx_http_flux_producer_turn(void *data);
+static void ngx_http_flux_producer_answer(ngx_http_flux_producer_t *producer);
 static ngx_int_t ngx_http_flux_producer_event(
     ngx_http_flux_producer_t *producer, int timeout);
 static ngx_int_t ngx_http_flux_producer_result(
@@ -476,6 +480,58 @@ ngx_http_flux_producer_create_topic(ngx_http_flux_cluster_t *cluster,
 }
 
 
+/* --- its state ----------------------------------------------------------- */
+
+ngx_int_t
+ngx_http_flux_producer_ask(ngx_http_flux_cluster_t *cluster,
+    ngx_http_flux_asked_pt handler, void *data)
+{
+    ngx_http_flux_producer_t  *producer;
+    ngx_http_flux_question_t  *question;
+
+    producer = ngx_http_flux_producer(cluster);
+    if (producer == NULL) {
+        return NGX_ERROR;
+    }
+
+    question = ngx_http_flux_question_new(NGX_HTTP_FLUX_ASK_METADATA, 0);
+    if (question == NULL) {
+        return NGX_ERROR;
+    }
+
+    producer->asked = handler;
+    producer->asker = data;
+    ngx_http_flux_assistant_ask(producer->client.assistant, question);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_flux_producer_answer(ngx_http_flux_producer_t *producer)
+{
+    const char                *text;
+    ngx_http_flux_question_t  *answer;
+
+    answer = ngx_http_flux_assistant_answer(producer->client.assistant);
+    if (answer == NULL) {
+        return;
+    }
+
+    if (answer->error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        producer->down = 0;
+        producer->failure[0] = '\0';
+    }
+
+    text = producer->failure[0] ? (char *) producer->failure
+                                : rd_kafka_err2str(answer->error);
+
+    producer->asked(producer->asker, answer->error, text);
+
+    ngx_http_flux_question_destroy(answer);
+}
+
+
 /* --- turns --------------------------------------------------------------- */
 
 static void
@@ -483,6 +539,8 @@ ngx_http_flux_producer_turn(void *data)
 {
     ngx_uint_t                 n;
     ngx_http_flux_producer_t  *producer = data;
+
+    ngx_http_flux_producer_answer(producer);
 
     for (n = 0; n < NGX_HTTP_FLUX_PRODUCER_EVENTS; n++) {
 
@@ -532,6 +590,12 @@ ngx_http_flux_producer_event(ngx_http_flux_producer_t *producer, int timeout)
         {
             producer->down = 1;
             producer->tried = ngx_current_msec;
+
+        } else {
+            /* says more than that all are down */
+            (void) ngx_cpystrn(producer->failure,
+                               (u_char *) rd_kafka_event_error_string(event),
+                               sizeof(producer->failure));
         }
 
         break;

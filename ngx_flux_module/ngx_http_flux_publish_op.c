@@ -13,11 +13,12 @@
 #define NGX_HTTP_FLUX_PUBLISH_WAITING  32
 
 
-/* Of a reader: its records on their way. */
+/* Of a reader: its records on their way, and the key of all of them. */
 
 typedef struct {
     ngx_queue_t                waiting;
     ngx_uint_t                 n;
+    ngx_str_t                  key;
 } ngx_http_flux_acks_t;
 
 
@@ -59,11 +60,9 @@ ngx_http_flux_publish_op(ngx_http_flux_reader_t *reader, json_t *op,
     ngx_pool_t                 *pool;
     const char                 *why;
     ngx_http_flux_publish_t    *publish;
-    ngx_http_flux_loc_conf_t   *flcf;
     ngx_http_flux_main_conf_t  *fmcf = ngx_http_flux_hub.fmcf;
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-    publish = flcf->publish;
+    publish = reader->conf->publish;
     id = json_object_get(op, "id");
 
     if (publish == NULL) {
@@ -172,23 +171,27 @@ static ngx_int_t
 ngx_http_flux_publish_op_key(ngx_http_flux_reader_t *reader,
     ngx_http_flux_publish_t *publish, json_t *op, ngx_str_t *key)
 {
-    json_t  *value;
+    json_t                *value;
+    ngx_http_flux_acks_t  *acks;
 
     ngx_str_null(key);
 
     if (publish->key != NULL) {
 
-        /* the reader's pool lives as long as its connection */
+        /* the request's pool lives as long as its connection */
 
-        if (reader->publish_key.data == NULL
-            && ngx_http_complex_value(reader->request, publish->key,
-                                      &reader->publish_key)
-               != NGX_OK)
+        acks = ngx_http_flux_publish_acks(reader);
+
+        if (acks == NULL
+            || (acks->key.data == NULL
+                && ngx_http_complex_value(reader->request, publish->key,
+                                          &acks->key)
+                   != NGX_OK))
         {
             return NGX_ERROR;
         }
 
-        *key = reader->publish_key;
+        *key = acks->key;
         return NGX_OK;
     }
 
@@ -277,6 +280,7 @@ ngx_http_flux_publish_acks(ngx_http_flux_reader_t *reader)
 
     acks = cln->data;
     acks->n = 0;
+    ngx_str_null(&acks->key);
     ngx_queue_init(&acks->waiting);
 
     cln->handler = ngx_http_flux_publish_op_cleanup;
@@ -312,14 +316,12 @@ ngx_http_flux_publish_op_done(ngx_http_flux_delivery_t *delivery)
     ngx_http_flux_acks_t      *acks;
     ngx_http_flux_reader_t    *reader = ack->reader;
     ngx_http_flux_publish_t   *publish;
-    ngx_http_flux_loc_conf_t  *flcf;
 
     acks = reader->publish;
     acks->n--;
     ngx_queue_remove(&ack->queue);
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-    publish = flcf->publish;
+    publish = reader->conf->publish;
 
     if (!reader->closing) {
 

@@ -22,7 +22,7 @@ static ngx_int_t ngx_http_flux_query_streams(ngx_http_request_t *r,
     ngx_http_flux_query_t *query);
 static ngx_int_t ngx_http_flux_query_args(ngx_http_request_t *r,
     ngx_http_flux_query_t *query);
-static ngx_int_t ngx_http_flux_query_unescape(ngx_http_request_t *r,
+static ngx_int_t ngx_http_flux_query_unescape(ngx_pool_t *pool,
     ngx_str_t *value);
 static ngx_int_t ngx_http_flux_query_arg(ngx_http_request_t *r,
     ngx_http_flux_query_t *query, ngx_str_t *name, ngx_str_t *value);
@@ -33,7 +33,8 @@ static ngx_int_t ngx_http_flux_query_key(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_flux_query(ngx_http_request_t *r, ngx_http_flux_query_t *query)
+ngx_http_flux_query(ngx_http_request_t *r, ngx_pool_t *pool,
+    ngx_http_flux_query_t *query)
 {
     ngx_int_t                  rc;
     ngx_http_flux_loc_conf_t  *flcf;
@@ -41,6 +42,7 @@ ngx_http_flux_query(ngx_http_request_t *r, ngx_http_flux_query_t *query)
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
 
     ngx_memzero(query, sizeof(ngx_http_flux_query_t));
+    query->pool = pool;
     query->wait = NGX_HTTP_FLUX_WAIT;
     query->pace = flcf->pace;
 
@@ -79,7 +81,7 @@ ngx_http_flux_query_streams(ngx_http_request_t *r,
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_flux_module);
 
-    if (ngx_array_init(&query->addresses, r->pool, flcf->streams->nelts,
+    if (ngx_array_init(&query->addresses, query->pool, flcf->streams->nelts,
                        sizeof(ngx_http_flux_address_t))
         != NGX_OK)
     {
@@ -98,7 +100,7 @@ ngx_http_flux_query_streams(ngx_http_request_t *r,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        rc = ngx_http_flux_address(r->pool, fmcf, &text, address, &room);
+        rc = ngx_http_flux_address(query->pool, fmcf, &text, address, &room);
 
         if (rc != NGX_OK) {
             return rc == NGX_DECLINED ? NGX_HTTP_NOT_FOUND
@@ -144,7 +146,7 @@ ngx_http_flux_query_args(ngx_http_request_t *r, ngx_http_flux_query_t *query)
         value.data++;
         value.len = end - value.data;
 
-        if (ngx_http_flux_query_unescape(r, &value) != NGX_OK) {
+        if (ngx_http_flux_query_unescape(query->pool, &value) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
@@ -162,11 +164,11 @@ ngx_http_flux_query_args(ngx_http_request_t *r, ngx_http_flux_query_t *query)
 /* application/x-www-form-urlencoded, as URLSearchParams writes */
 
 static ngx_int_t
-ngx_http_flux_query_unescape(ngx_http_request_t *r, ngx_str_t *value)
+ngx_http_flux_query_unescape(ngx_pool_t *pool, ngx_str_t *value)
 {
     u_char  *dst, *src;
 
-    dst = ngx_pnalloc(r->pool, value->len + 1);
+    dst = ngx_pnalloc(pool, value->len + 1);
     if (dst == NULL) {
         return NGX_ERROR;
     }
@@ -264,7 +266,7 @@ ngx_http_flux_query_room(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_flux_module);
 
-    rc = ngx_http_flux_address(r->pool, fmcf, value, &found, &room);
+    rc = ngx_http_flux_address(query->pool, fmcf, value, &found, &room);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -293,7 +295,7 @@ ngx_http_flux_query_key(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     ngx_str_t  *key;
 
     if (query->keys == NULL) {
-        query->keys = ngx_array_create(r->pool, 4, sizeof(ngx_str_t));
+        query->keys = ngx_array_create(query->pool, 4, sizeof(ngx_str_t));
         if (query->keys == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -309,7 +311,7 @@ ngx_http_flux_query_key(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     }
 
     key->len = flux_json_escaped_size(value->data, value->len);
-    key->data = ngx_pnalloc(r->pool, key->len + 1);
+    key->data = ngx_pnalloc(query->pool, key->len + 1);
 
     if (key->data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

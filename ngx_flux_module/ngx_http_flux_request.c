@@ -6,18 +6,22 @@
 /* RFC 8446, 5.1: what OpenSSL tells of at once, sent or not. */
 #define NGX_HTTP_FLUX_TLS_RECORD      16384
 
+/* What most requests need for their addresses and arguments. */
+#define NGX_HTTP_FLUX_QUERY_POOL      512
+
 
 static ngx_int_t ngx_http_flux_transport(ngx_http_request_t *r,
     ngx_http_flux_transport_t **transport);
+static ngx_int_t ngx_http_flux_request_run(ngx_http_request_t *r,
+    ngx_http_flux_query_t *query, ngx_http_flux_transport_t *transport);
 
 
 ngx_int_t
 ngx_http_flux_request_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                   rc;
-    ngx_msec_t                  wait;
+    ngx_int_t                   rc, allowed;
+    ngx_pool_t                 *pool;
     ngx_http_flux_query_t       query;
-    ngx_http_flux_channel_t    *channel;
     ngx_http_flux_loc_conf_t   *flcf;
     ngx_http_flux_transport_t  *transport;
 
@@ -33,10 +37,11 @@ ngx_http_flux_request_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    allowed = ngx_http_flux_check_origin(r, flcf);
     rc = ngx_http_flux_method(r);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_flux_check_origin(r, flcf);
+        rc = allowed;
     }
 
     if (rc == NGX_OK && r->method == NGX_HTTP_OPTIONS) {
@@ -57,26 +62,46 @@ ngx_http_flux_request_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    rc = ngx_http_flux_query(r, &query);
+    /* the request's own pool lives as long as the stream */
 
-    if (rc != NGX_OK) {
-        return rc;
+    pool = ngx_create_pool(NGX_HTTP_FLUX_QUERY_POOL, r->connection->log);
+    if (pool == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    channel = ngx_http_flux_channel_get(query.addresses.elts,
-                                        query.addresses.nelts, query.keys,
-                                        query.pace);
+    rc = ngx_http_flux_query(r, pool, &query);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_flux_request_run(r, &query, transport);
+    }
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_flux_request_run(ngx_http_request_t *r, ngx_http_flux_query_t *query,
+    ngx_http_flux_transport_t *transport)
+{
+    ngx_msec_t                wait;
+    ngx_http_flux_channel_t  *channel;
+
+    channel = ngx_http_flux_channel_get(query->addresses.elts,
+                                        query->addresses.nelts, query->keys,
+                                        query->pace);
     if (channel == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     wait = 0;
 
-    if (transport == &ngx_http_flux_poll && query.cursor.len) {
-        wait = ngx_max(query.wait, 1);
+    if (transport == &ngx_http_flux_poll && query->cursor.len) {
+        wait = ngx_max(query->wait, 1);
     }
 
-    return ngx_http_flux_reader_create(r, transport, channel, &query.cursor,
+    return ngx_http_flux_reader_create(r, transport, channel, &query->cursor,
                                        wait);
 }
 
@@ -113,19 +138,52 @@ ngx_http_flux_transport(ngx_http_request_t *r,
 
 
 ngx_int_t
+ngx_http_flux_send_header(ngx_http_request_t *r)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c = r->connection;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return rc == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+    }
+
+    if (r->http_version >= NGX_HTTP_VERSION_20) {
+        rc = ngx_http_send_special(r, NGX_HTTP_FLUSH);
+
+    } else {
+
+        /* no body goes through the filters: they need no context for it */
+
+        while (rc != NGX_ERROR && rc != NGX_AGAIN && r->out != NULL) {
+            rc = ngx_http_write_filter(r, NULL);
+        }
+
+        if (rc == NGX_AGAIN && r->out == NULL && c->buffered) {
+            /* it is in the buffer of TLS */
+            rc = ngx_http_write_filter(r, NULL);
+        }
+    }
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent)
 {
     size_t               size;
     ssize_t              n;
     ngx_http_request_t  *r = reader->request;
-    ngx_connection_t    *c = r->connection;
+    ngx_connection_t    *c = reader->connection;
 
-    if (r->out != NULL || c->buffered) {
+    if (r != NULL && (r->out != NULL || c->buffered)) {
 
         /* the header is still on its way */
 
-        if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
+        if (ngx_http_write_filter(r, NULL) == NGX_ERROR) {
             return NGX_ERROR;
         }
 
@@ -157,6 +215,8 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 
         *sent += n;
     }
+
+    reader->direct = c->send == ngx_send;
 
     return NGX_OK;
 }

@@ -15,6 +15,7 @@
 /* What a request asks for. */
 
 typedef struct {
+    ngx_pool_t   *pool;             /* of all below */
     ngx_array_t   addresses;        /* of ngx_http_flux_address_t */
     ngx_array_t  *keys;             /* of ngx_str_t, escaped; NULL: all */
     ngx_str_t     cursor;
@@ -29,6 +30,9 @@ ngx_int_t ngx_http_flux_request_handler(ngx_http_request_t *r);
 u_char *ngx_http_flux_end_message(u_char *p, ngx_http_flux_end_t why,
     ngx_msec_t retry);
 
+/* Sends the header of a stream: NGX_OK, or what start() returns. */
+ngx_int_t ngx_http_flux_send_header(ngx_http_request_t *r);
+
 /* As a transport's send, straight to the connection. */
 ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent);
@@ -37,6 +41,12 @@ ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 /* --- ngx_http_flux_variables.c --- */
 
 ngx_int_t ngx_http_flux_add_variables(ngx_conf_t *cf);
+
+
+/* --- ngx_http_flux_header_filter.c --- */
+
+/* Has all answers where our directives stand have the headers that ours do. */
+void ngx_http_flux_add_header_filter(void);
 
 
 /* --- ngx_http_flux_origin.c --- */
@@ -54,8 +64,8 @@ ngx_int_t ngx_http_flux_preflight(ngx_http_request_t *r);
 
 /* --- ngx_http_flux_query.c --- */
 
-/* NGX_OK, or the status to answer with. */
-ngx_int_t ngx_http_flux_query(ngx_http_request_t *r,
+/* NGX_OK, or the status to answer with; all that it makes is the pool's. */
+ngx_int_t ngx_http_flux_query(ngx_http_request_t *r, ngx_pool_t *pool,
     ngx_http_flux_query_t *query);
 
 /*

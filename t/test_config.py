@@ -367,6 +367,21 @@ def test_an_error_in_an_included_file_names_that_file(nginx, module):
     assert not accepted and re.search(r"live\.conf:2\b", output), output
 
 
+@pytest.mark.parametrize("where,warned", [
+    ("limit_rate 10k;", True), ("limit_rate $arg_r;", True),
+    ("limit_rate 0;", False), ("", False)])
+@pytest.mark.parametrize("level", ["server", "location"])
+def test_limit_rate_that_has_no_effect_is_told(
+        nginx, module, where, warned, level):
+    stream = "location = /live {\n flux_stream f; %s }\n"
+    server = (where + stream % "" if level == "server" else stream % where) \
+        + "location = /other { limit_rate 5k; }"
+    accepted, output = nginx.test(http_conf=GOOD, server_conf=server)
+    assert accepted, output
+    assert bool(re.search(r'\[warn\].*"limit_rate".*test\.conf:\d+.*flux_pace',
+                          output)) == warned, output
+
+
 def test_an_nginx_without_feeds_starts(nginx, module):
     n = nginx(status=False)
     assert n.get("/").status in (403, 404)

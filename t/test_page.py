@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import time
@@ -107,7 +108,8 @@ def test_the_page_shows_the_snapshot_and_follows_updates(demo, page):
     page.locator(".weather .city", has_text="London").locator(
         ".temperature", has_text="56°").wait_for()    # an American's degrees
     page.locator(".producers li", has_text="crypto").wait_for()
-    page.locator(".transport", has_text="WebSocket").wait_for()
+    page.locator(".transport", has_text=re.compile(
+        r"WebSocket · [\d,]+ ms · [\d,]+ updates/s")).wait_for()
 
     one.coin("BTC-USD", "93500.20")
     wait_price(page, "BTC-USD", "93,500.20")
@@ -152,6 +154,11 @@ def test_the_sparkline_is_drawn_from_the_snapshots_history(demo, page):
     wait_price(page, "BTC-USD", "2.00")
     path = page.locator(".crypto .spark path").get_attribute("d")
     assert path.count("L") == 2
+    # two in a hurry, and then no more: the line has both
+    one.coin("BTC-USD", "4.00", queued=True)
+    one.coin("BTC-USD", "5.00")
+    wait_for(lambda: page.locator(".crypto .spark path").get_attribute("d")
+             .count("L") == 4, 10, "the line goes on")
 
 
 def test_the_first_price_comes_within_300_ms_and_60_kilobytes(
@@ -195,6 +202,24 @@ def test_the_page_asks_nobody_else_and_keeps_to_its_policy(demo, page):
     assert "unsafe" not in policy and "default-src 'none'" in policy
     assert all(url.startswith(one.url()) for url in asked)
     assert page.problems == []
+
+
+def test_the_top_movers_are_the_largest_changes_and_lead_to_their_row(
+        demo, page):
+    one = demo()
+    for symbol, change in (("AAA-USD", "1.00"), ("BBB-USD", "-9.00"),
+                           ("CCC-USD", "5.00"), ("DDD-USD", "0.10"),
+                           ("EEE-USD", "-3.00"), ("FFF-USD", "0.20")):
+        one.coin(symbol, "1.00", change=change)
+    page.goto(one.url())
+    movers = page.locator(".mover")
+    movers.nth(3).wait_for()
+    assert movers.locator(".code").all_inner_texts() \
+        == ["BBB", "CCC", "EEE", "AAA"]
+    one.coin("FFF-USD", "1.00", change="20.00")
+    movers.first.filter(has_text="FFF").wait_for()
+    movers.first.click()
+    page.locator("tr:has-text('FFF-USD') + .detail").wait_for()
 
 
 def test_a_row_opens_to_its_chart_and_uplot_comes_only_then(demo, page):
@@ -258,6 +283,19 @@ def test_an_open_chart_takes_the_colours_of_a_new_theme(demo, open_page):
     assert page.problems == []
 
 
+def test_a_chart_of_one_price_waits_for_a_second(demo, page):
+    one = demo()
+    one.place_uplot()
+    one.coin("BTC-USD", "100.00", name="Bitcoin")
+    page.goto(one.url())
+    page.get_by_role("button", name="Bitcoin").click()
+    page.locator(".chart p", has_text="second price").wait_for()
+    one.coin("BTC-USD", "101.00", name="Bitcoin")
+    page.locator(".chart canvas").wait_for()
+    assert page.locator(".chart p").count() == 0
+    assert page.problems == []
+
+
 def test_without_uplot_the_row_has_a_larger_sparkline(demo, page):
     one = demo()
     for n in range(3):
@@ -282,6 +320,8 @@ def test_stocks_have_tabs_that_arrows_reach_and_rows_that_open(demo, page):
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.locator(".stocks .detail", has_text="Previous close").wait_for()
+    assert page.locator(".stocks .detail dd").all_inner_texts()[:4] \
+        == ["99.00", "120.00", "90.00", "98.00"]
     page.reload()
     page.locator(".stocks .detail", has_text="Previous close").wait_for()
     assert page.get_by_role("tab", name="All").get_attribute(
@@ -431,13 +471,19 @@ def test_a_killed_producer_degrades_its_card_only(demo, own_kafka, page,
         has_text="simulated").count(), 30, "its heartbeat")
     stop(producer, 9)
     wait_fresh(inside, "Producer down", 60000)
-    for other in {"crypto", "stocks", "news"} - {card}:
+    others = {"crypto", "stocks", "news", "weather"} - {card}
+    for other in others:        # theirs is as old by now
         one.heartbeat(f"flux-{other}")
+    if card != "crypto":
+        one.coin("BTC-USD", "93427.10", name="Bitcoin")
+
+    def down():
+        return set(page.locator(".card [data-state=down]").evaluate_all(
+            "all => all.map((n) => n.closest('.card').classList[1])"))
+
+    wait_for(lambda: down() == {card}, 10, "it alone is down")
+    for other in others - {"weather"}:
         wait_fresh(f"{other} > header", "Live")
-    one.heartbeat("flux-weather") if card != "weather" else None
-    assert page.locator("[data-state=down]").evaluate_all(
-        "all => all.map((n) => n.closest('.card, .producers').className)") \
-        in ([f"card {card}"], [f"card {card}", "producers"])
     assert page.locator({
         "crypto": ".crypto .row", "stocks": ".stocks .row",
         "news": ".news li", "weather": ".weather .temperature",
@@ -457,6 +503,11 @@ def test_offline_and_online_again(demo, own_kafka, page):
     one.nginx.quit()
     page.locator("#connection", has_text="Offline").wait_for(timeout=30000)
     wait_card(page, "crypto", "Offline")
+    # told, once, to who listens; prices never are
+    assert page.locator("#announce[aria-live=polite]").inner_text() \
+        == "Offline, trying again"
+    assert page.locator("[aria-live], [role=status], [role=alert]") \
+        .count() == 1
     assert price_of(page, "BTC-USD").inner_text() == "93,426.10"
     picture(page, "offline")
     one.nginx.start()
@@ -551,6 +602,44 @@ def test_two_tabs_show_the_same(demo, open_page):
     wait_price(first, "BTC-USD", "7.00")
 
 
+HIDE = """
+    let hidden = false;
+    Object.defineProperty(document, 'hidden', { get: () => hidden });
+    window.hide = (value) => {
+        hidden = value;
+        document.dispatchEvent(new Event('visibilitychange',
+                                         { bubbles: true }));
+    };
+    delete window.WebSocket;
+"""
+
+
+def test_more_tabs_than_a_browser_has_connections(demo, open_page):
+    """Six to a server over HTTP/1.1: without WebSocket a hidden tab gives
+    its own up, and goes on at its cursor when it is shown."""
+    one = demo()
+    fill(one)
+    tabs = [open_page(one.url(), before=HIDE)]
+    for _ in range(7):
+        tabs[-1].evaluate("hide(true)")
+        tabs.append(tabs[0].context.new_page())
+        tabs[-1].add_init_script(HIDE)
+        tabs[-1].goto(one.url())
+        wait_price(tabs[-1], "BTC-USD", "93,426.10")
+        wait_connected(tabs[-1])
+    wait_for(lambda: tabs[-1].locator(".transport").inner_text()
+             .startswith("Server-sent"), 10, "over SSE")
+    one.coin("BTC-USD", "6.00")
+    wait_price(tabs[-1], "BTC-USD", "6.00")
+    asked = []
+    tabs[0].on("request", lambda r: asked.append(r.url))
+    tabs[-1].evaluate("hide(true)")
+    assert price_of(tabs[0], "BTC-USD").inner_text() == "93,426.10"
+    tabs[0].evaluate("hide(false)")
+    wait_price(tabs[0], "BTC-USD", "6.00")
+    assert any("cursor=" in url for url in asked)
+
+
 def test_a_reload_of_the_page_goes_on_with_what_it_had(demo, page):
     one = demo()
     fill(one)
@@ -625,6 +714,11 @@ def test_no_width_clips_a_name_or_scrolls_sideways(demo, page):
             ".filter((c) => c.scrollWidth > c.clientWidth + 1)"
             ".map((c) => c.outerHTML)")
         assert clipped == [], width
+        # a long title: whole lines, at most two, the rest an ellipsis
+        lines = page.locator(".headline").first.evaluate(
+            "(n) => n.clientHeight / parseFloat(getComputedStyle(n)"
+            ".lineHeight)")
+        assert 0.95 < lines < 2.05 and abs(lines - round(lines)) < .05, width
         picture(page, f"width-{width}")
 
 
@@ -677,6 +771,7 @@ def test_axe_finds_nothing(demo, browser, axe, scheme, width):
     one = demo()
     fill(one)
     one.coin("SOL-USD", "189.64", source="simulated", name="Solana")
+    one.coin("BTC-USD", "93430.00", name="Bitcoin")
     one.place_uplot()
     context = browser.new_context(color_scheme=scheme, bypass_csp=True,
                                   reduced_motion="reduce",
@@ -766,20 +861,72 @@ def test_reduced_motion_moves_nothing(demo, open_page):
     one.coin("BTC-USD", "1.00")
     page = open_page(one.url(), reduced_motion="reduce")
     wait_price(page, "BTC-USD", "1.00")
+    ground = """() => {
+        const cell = document.querySelector('.price span');
+        cell.dataset.flash = 'up';
+        return getComputedStyle(cell).backgroundColor;
+    }"""
+    nothing = "rgba(0, 0, 0, 0)"
     one.coin("BTC-USD", "2.00")
     wait_price(page, "BTC-USD", "2.00")
     assert page.evaluate("document.getAnimations().length") == 0
+    assert page.evaluate(ground) == nothing
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(ground) != nothing
 
 
-def test_numbers_and_times_are_the_readers(demo, open_page):
+def test_colour_is_never_alone(demo, page):
+    """Each state and each direction has a shape of its own, and words."""
     one = demo()
     fill(one)
-    page = open_page(one.url(), locale="de-DE", timezone_id="Asia/Tokyo")
-    wait_price(page, "BTC-USD", "93.426,10")
+    page.goto(one.url())
+    wait_price(page, "BTC-USD", "93,426.10")
+    wait_card(page, "crypto", "Live")
+    shapes = page.evaluate("""() => {
+        const shape = (node) => getComputedStyle(node, '::before').content;
+        const badge = document.querySelector('.crypto .fresh');
+        const states = ['waiting', 'live', 'delayed', 'down', 'simulated',
+                        'paused'].map((state) => {
+            badge.dataset.state = state;
+            return shape(badge.querySelector('.mark'));
+        });
+        const change = document.querySelector('.crypto .change');
+        return [states, ['up', 'down', 'even'].map((direction) => {
+            change.dataset.direction = direction;
+            return shape(change);
+        })];
+    }""")
+    for kind in shapes:
+        assert len(set(kind)) == len(kind) and "none" not in kind
+    signs = page.locator(".crypto td.change").all_inner_texts()
+    assert sorted(sign[:1] for sign in signs) == ["+", "-", "0"]
+
+
+@pytest.mark.parametrize("locale, zone, city, price, day", [
+    ("de-DE", "Asia/Tokyo", "Tokyo", "93.426,10", "02.01.2026, 12:04"),
+    ("en-US", "America/New_York", "New York", "93,426.10",
+     "Jan 1, 2026, 10:04 PM"),
+    ("fr-FR", "UTC", "London", "93 426,10", "2 janv. 2026, 03:04")])
+def test_numbers_and_times_are_the_readers(demo, open_page, locale, zone,
+                                           city, price, day):
+    one = demo()
+    fill(one)
+
+    def plain(text):
+        return re.sub(r"\s", " ", text).replace(" à ", ", ")
+
+    page = open_page(one.url(), locale=locale, timezone_id=zone)
+    wait_for(lambda: page.locator(".crypto .row").count() == 3
+             and plain(price_of(page, "BTC-USD").inner_text()) == price,
+             20, "the price in the reader's figures")
     page.get_by_role("button", name="Bitcoin BTC").click()
-    page.locator(".detail dd", has_text="12:04:05").wait_for()
-    assert "2026" in page.locator(".news time").get_attribute("title")
-    page.locator(".city", has_text="Tokyo").wait_for()
+    wait_for(lambda: day in [plain(t) for t in page.locator(
+        ".detail dd").all_inner_texts()], 10, "the time in their zone")
+    told = page.locator(".news time")
+    told.wait_for()
+    assert plain(told.get_attribute("title")) == day
+    assert told.get_attribute("datetime") == "2026-01-02T03:04:05.000Z"
+    page.locator(".city", has_text=city).wait_for()
 
 
 # speed

@@ -175,6 +175,36 @@ def test_late_readers_find_into_the_stream(live, kafka, transport):
         assert numbers(r) == list(range(numbers(r)[0], last))
 
 
+def test_a_worker_keeps_so_many_streams(live, kafka):
+    """Sets of rooms past their number do without, and read the same."""
+    n = live()
+    readers = [n.sse("/live", compress=True, room=f"s/x{i}")
+               for i in range(110)]
+    for r in readers:
+        r.wait_snapshot("f")
+
+    def shared(i):
+        before = [r.wire_bytes for r in readers]
+        send(n, kafka, i, 1)
+        for r in readers:
+            r.wait(lambda s: numbers(s) == list(range(i + 1)))
+        took = [r.wire_bytes - b for r, b in zip(readers, before)]
+        small = [t < min(took) * 2 for t in took]
+        return small if max(took) > 2 * min(took) else [False] * len(took)
+
+    assert not any(shared(0))
+    assert not any(shared(1))          # the first of each stream
+    inside = shared(2)
+    assert sum(inside) == 96
+    for i in (inside.index(True), inside.index(False)):
+        readers.pop(i).close()
+        inside.pop(i)
+    wait_for(lambda: n.status()["readers"]["sse"] == 108, 10)
+    shared(3)
+    inside = shared(4)
+    assert sum(inside) == 96
+
+
 def test_bytes_that_are_counted_are_those_of_the_wire(live, kafka):
     n = live()
     readers = [n.sse("/live", compress=True) for _ in range(4)]
@@ -317,23 +347,27 @@ def test_chromium_takes_it(live, kafka, page, kind):
     page.goto(n.url("/index.html"))
     page.evaluate("""kind => {
         window.seen = [];
-        for (let i = 0; i < 4; i++) {
+        window.open_reader = () => {
             const s = new window[kind](kind == 'WebSocket'
                 ? '/live' .replace(/^/, location.origin.replace('http', 'ws'))
                 : '/live');
             const mine = []; window.seen.push(mine);
             s.onmessage = e => JSON.parse(e.data).forEach(
                 m => m.type == 'update' && mine.push(m.data.n));
-        }
+        };
     }""", kind)
     name = "sse" if kind == "EventSource" else "websocket"
-    wait_for(lambda: n.status()["readers"][name] == 4, 10, "it reads")
-    time.sleep(0.2)
-    send(n, kafka, 0, 50)
-    page.wait_for_function(
-        "window.seen.every(s => s.length && s.at(-1) == 49)", timeout=10000)
+    for late in range(4):       # each finds into the stream of the others
+        page.evaluate("open_reader()")
+        wait_for(lambda: n.status()["readers"][name] == late + 1, 10)
+        time.sleep(0.2)
+        send(n, kafka, late * 40, 40)
+        page.wait_for_function(
+            "last => window.seen.every(s => s.at(-1) == last)",
+            arg=late * 40 + 39, timeout=10000)
     seen = page.evaluate("window.seen")
-    assert all(s == list(range(s[0], 50)) for s in seen)
+    assert all(s == list(range(s[0], 160)) for s in seen)
+    assert [s[0] for s in seen] == [0, 40, 80, 120]
 
 
 def test_slow_readers_find_back_into_the_stream(live, kafka):

@@ -37,7 +37,9 @@ export function chart(node, name, history) {
     attribute(node, "role", "img");
     attribute(node, "aria-label", `Chart of the last minutes of ${name}`);
     const redraw = () => plot?.redraw();
+    const waits = element("p.code", {}, "A line needs a second price.");
     let plot = null, spark = null, closed = false, observer = null;
+    let draw = () => {};
 
     const data = () => {
         const points = history();
@@ -67,21 +69,30 @@ export function chart(node, name, history) {
         themed.addEventListener("change", redraw);
     }
 
-    load().then((UPlot) => closed || build(UPlot)).catch(() => {
-        if (!closed) {
+    function begin(UPlot) {
+        if (closed || history().length < 2) {
+            return;
+        }
+        waits.remove();
+        if (UPlot) {
+            build(UPlot);
+            draw = () => plot.setData(data());
+        } else {
             spark = sparkline();
             node.append(spark);
-            drawSpark(spark, history());
+            draw = () => drawSpark(spark, history());
+            draw();
         }
+    }
+
+    node.append(waits);
+    load().catch(() => null).then((UPlot) => {
+        draw = () => begin(UPlot);
+        draw();
     });
 
     return {
-        draw() {
-            plot?.setData(data());
-            if (spark) {
-                drawSpark(spark, history());
-            }
-        },
+        draw: () => draw(),
         close() {
             closed = true;
             observer?.disconnect();

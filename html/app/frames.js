@@ -10,12 +10,23 @@ export class Frames {
     #asked = false;
     #drawn = 0;
     #pauses = [];
+    #later = new Map();
     paused = false;
 
     /** Runs `draw` in the next frame; one run per `key`, the newest wins. */
     draw(key, draw) {
         this.#dirty.set(key, draw);
         this.#ask();
+    }
+
+    /** As draw(), in `wait` ms; asked for again until then, it is one. */
+    later(key, draw, wait) {
+        if (!this.#later.has(key)) {
+            this.#later.set(key, setTimeout(() => {
+                this.#later.delete(key);
+                this.draw(key, draw);
+            }, wait));
+        }
     }
 
     /** @param {boolean} paused */

@@ -1,9 +1,9 @@
 /** The stocks card: gainers, losers, the whole list; a row opens. */
 
 import { attribute, element, text } from "./dom.js";
-import { facts, showChange, sourceOf } from "./figures.js";
+import { asOf, facts, showChange, sourceOf } from "./figures.js";
 import { fitting } from "./fit.js";
-import { exact, price } from "./format.js";
+import { price } from "./format.js";
 import { tab } from "./memory.js";
 import { flash, Table } from "./table.js";
 
@@ -60,7 +60,7 @@ export function mountStocks({ live, store, frames, fresh }) {
             const { data, ts } = feed.items.get(key) ?? { data: {}, ts: 0 };
             return [price(data.open), price(data.high), price(data.low),
                     price(data.previous_close), price(data.difference),
-                    exact(Date.parse(data.time) || ts), sourceOf(data)];
+                    asOf(data, ts), sourceOf(data)];
         });
     }
 

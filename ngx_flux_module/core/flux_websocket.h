@@ -137,5 +137,8 @@ void flux_ws_parser_init(flux_ws_parser_t *p, size_t max, int deflate);
 flux_ws_event_t flux_ws_parse(flux_ws_parser_t *p, uint8_t *buf,
     const uint8_t **in, size_t *len);
 
+/* 1: it stands between two messages, and a new parser would do as well */
+int flux_ws_idle(const flux_ws_parser_t *p);
+
 
 #endif /* FLUX_WEBSOCKET_H */

@@ -48,6 +48,7 @@ http {{
         application/json json;
     }}
     {cluster}
+    {every_http}
     {http_conf}
 
     server {{
@@ -74,7 +75,9 @@ DEFAULTS = dict(
     http_conf="", server_conf="", main_conf="", events_conf="", more_http="",
     workers=2, connections=1024, listen="", log_level="info", module=None,
     kafka=None, brokers=None, zone="16m", properties="", root=None,
-    status=True, environment=None, launcher=())
+    status=True, environment=None, launcher=(),
+    # e.g. FLUX_HTTP='flux_detach on;': all tests with another default
+    every_http=os.environ.get("FLUX_HTTP", ""))
 
 SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime error:")
