@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import socket as sockets
 from pathlib import Path
 
 from servers import (

@@ -220,7 +220,7 @@ class Flux(Nginx):
     def start(self, ready=True):
         self.start_nginx(
             self.module,
-            f"""connection_pool_size 384; request_pool_size 768;
+            f"""connection_pool_size 384; request_pool_size 832;
     flux_zone flux {self.zone};
     flux_kafka main {{ brokers {self.brokers}; }}
     flux_feed room {{ topic {self.topic}; {self.feed} }}""",
