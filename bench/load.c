@@ -15,17 +15,10 @@
  *   --echo IN OUT            a message that is answered (Socket.IO's ping)
  *   --pid N                  any number of them
  *   --plain                  counts bytes only (of compressed streams)
-<<<<<<< HEAD
- *   --compress               asks for compressed streams and inflates them all:
- *                            what a message takes is reported, and what broke
- *   --churn N                so many readers a second leave and come anew
- *   --deaf N                 as many more, that ask and then read nothing
-=======
  *   --deaf N                 as many more, that ask and then read nothing
  *   --compress               asks for compressed streams and inflates them all:
  *                            what a message takes is reported, and what broke
  *   --churn N                so many readers a second leave and come anew
->>>>>>> main
  *
  * A record's value begins {"at":<19 digits, Unix ns>,"seq":<10 digits>, and is
  * looked for in the bytes as they come, whatever wraps it.  seq grows by one
@@ -699,12 +692,7 @@ static int ask_text(char *text, size_t size, int reader)
     }
 
     if (opt.compress) {
-<<<<<<< HEAD
-        n += snprintf(text + n, size - n, "%s\r\n",
-                      compress_header[opt.ws]);
-=======
         n += snprintf(text + n, size - n, "%s\r\n", compress_header[opt.ws]);
->>>>>>> main
     }
 
     return n + snprintf(text + n, size - n, "\r\n");
@@ -889,8 +877,6 @@ static void open_all(void)
 }
 
 
-<<<<<<< HEAD
-=======
 /* Their small buffers are full soon; they stay until we end. */
 
 static void open_deaf(void)
@@ -917,7 +903,6 @@ static void open_deaf(void)
 }
 
 
->>>>>>> main
 /* The one who has been here longest leaves, and comes anew. */
 
 static void churn(uint64_t time)
@@ -941,35 +926,6 @@ static void churn(uint64_t time)
         res.opened--;
         res.left++;
         start(c);
-<<<<<<< HEAD
-    }
-}
-
-
-/* Their small buffers are full soon; they stay until we end. */
-
-static void open_deaf(void)
-{
-    char                text[4096];
-    int                 fd, n, size = DEAF_BUFFER;
-    struct sockaddr_in  to = { .sin_family = AF_INET };
-
-    to.sin_port = htons((uint16_t) opt.port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-
-    for (int i = 0; i < opt.deaf; i++) {
-        fd = socket(AF_INET, SOCK_STREAM, 0);
-        n = ask_text(text, sizeof(text), i);
-
-        if (fd == -1
-            || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == -1
-            || connect(fd, (void *) &to, sizeof(to)) == -1
-            || send(fd, text, n, MSG_NOSIGNAL) != n)
-        {
-            die("a deaf reader");
-        }
-=======
->>>>>>> main
     }
 }
 
