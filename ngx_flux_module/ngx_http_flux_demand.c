@@ -5,7 +5,12 @@
 #define NGX_HTTP_FLUX_DEMAND_PART   32
 #define NGX_HTTP_FLUX_DEMAND_LEAST  64
 
+/* seconds between two lines of the log about a full table */
+#define NGX_HTTP_FLUX_DEMAND_WARN   60
 
+
+static void ngx_http_flux_demand_warn(ngx_http_flux_zone_t *zone,
+    ngx_http_flux_demand_table_t *table);
 static void ngx_http_flux_demand_enter(ngx_http_flux_room_t *room);
 static void ngx_http_flux_demand_name(ngx_http_flux_room_t *room,
     ngx_str_t *name, u_char *buf);
@@ -55,6 +60,24 @@ ngx_http_flux_demand_target(ngx_http_flux_feed_t *feed)
 }
 
 
+static void
+ngx_http_flux_demand_warn(ngx_http_flux_zone_t *zone,
+    ngx_http_flux_demand_table_t *table)
+{
+    if (ngx_time() - table->warned < NGX_HTTP_FLUX_DEMAND_WARN) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "flux zone \"%V\" has no place for demand of more than %uD "
+                  "rooms: %uA times since the last such line", &zone->name,
+                  table->size, zone->shared->demand_refused - table->told);
+
+    table->warned = ngx_time();
+    table->told = zone->shared->demand_refused;
+}
+
+
 uint32_t
 ngx_http_flux_demand_take(ngx_http_flux_zone_t *zone, ngx_uint_t owner,
     uint64_t target, ngx_str_t *room)
@@ -73,11 +96,8 @@ ngx_http_flux_demand_take(ngx_http_flux_zone_t *zone, ngx_uint_t owner,
 
     if (i == table->size) {
 
-        if (ngx_atomic_fetch_add(&table->refused, 1) == 0) {
-            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                          "flux zone \"%V\" has no place for demand of more "
-                          "than %uD rooms", &zone->name, table->size);
-        }
+        zone->shared->demand_refused++;
+        ngx_http_flux_demand_warn(zone, table);
 
         return 0;
     }

@@ -29,7 +29,8 @@ typedef struct {
 
 typedef struct {
     ngx_atomic_t  version;      /* grows as rooms come and go */
-    ngx_atomic_t  refused;      /* entries that found no place */
+    ngx_atomic_t  told;         /* rooms without a place, of the log's line */
+    time_t        warned;       /* when it was written */
     uint32_t      size;
     uint32_t      top;          /* no entry is used from here on */
     uint32_t      hint;         /* none is free before this one */

@@ -1,3 +1,4 @@
+#include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_reader.h"
 
@@ -62,6 +63,9 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     ngx_queue_init(&hub->dirty);
     ngx_queue_init(&hub->waiting);
     ngx_queue_init(&hub->readers);
+    ngx_http_flux_timer_init(cycle->log);
+
+    ngx_http_flux_batch_init(cycle->log, fmcf->io_uring);
 
     /* both are touched only where there is something */
 
@@ -131,6 +135,8 @@ ngx_http_flux_hub_exit(void)
     if (hub->fmcf == NULL) {
         return;
     }
+
+    ngx_http_flux_batch_exit();
 
     for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
         ngx_free(hub->positions[i].ids);
@@ -382,11 +388,10 @@ ngx_http_flux_hub_status(flux_entry_t *entry)
 
     locked = ngx_http_flux_hub_lock();
     ngx_http_flux_hub_map_feeds();
-    ngx_http_flux_hub_unlock(locked);
-
     feed = hub->by_slot[entry->feed];
 
     if (feed == NULL) {
+        ngx_http_flux_hub_unlock(locked);
         return;
     }
 
@@ -394,12 +399,19 @@ ngx_http_flux_hub_status(flux_entry_t *entry)
         (void) ngx_http_flux_positions_update(feed,
                         NGX_HTTP_FLUX_POSITIONS_RESET,
                         hub->position - entry->size);
+        ngx_http_flux_hub_unlock(locked);
         ngx_http_flux_hub_reset(feed);
         return;
     }
 
+    if (ngx_http_flux_positions_lost(feed)) {
+        /* retention was faster than this node: its readers are to be told */
+        ngx_http_flux_hub_fall_back(feed);
+    }
+
     (void) ngx_http_flux_positions_update(feed, NGX_HTTP_FLUX_POSITIONS_NEW,
                                           0);
+    ngx_http_flux_hub_unlock(locked);
 
     if (entry->ts) {
         hub->positions[feed->index].expired = entry->ts;
@@ -637,10 +649,13 @@ ngx_http_flux_hub_work(void)
         rc = ngx_http_flux_channel_flush(channel, &budget);
 
         if (rc == NGX_AGAIN) {
+            ngx_http_flux_batch_submit();
             ngx_http_flux_hub_post();
             return;
         }
     }
+
+    ngx_http_flux_batch_submit();
 
     if (hub->state_soon) {
         hub->state_soon = 0;

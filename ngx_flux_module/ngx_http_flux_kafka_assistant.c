@@ -3,7 +3,7 @@
  * not.
  */
 
-#include "ngx_http_flux_consumer.h"
+#include "ngx_http_flux_kafka_client.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>

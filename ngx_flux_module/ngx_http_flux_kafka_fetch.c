@@ -49,7 +49,8 @@ ngx_http_flux_fetch_limit(ngx_http_flux_consumer_t *consumer, const char *name)
     char    value[32];
     size_t  len = sizeof(value);
 
-    if (rd_kafka_conf_get(rd_kafka_conf(consumer->handle), name, value, &len)
+    if (rd_kafka_conf_get(rd_kafka_conf(consumer->client.handle), name, value,
+                          &len)
         != RD_KAFKA_CONF_OK)
     {
         return INT32_MAX;
@@ -109,7 +110,7 @@ ngx_http_flux_fetch_wake(ngx_http_flux_consumer_t *consumer)
     }
 
     if (list->cnt) {
-        (void) rd_kafka_offsets_for_times(consumer->handle, list, 0);
+        (void) rd_kafka_offsets_for_times(consumer->client.handle, list, 0);
     }
 
     rd_kafka_topic_partition_list_destroy(list);

@@ -41,7 +41,7 @@ ngx_http_flux_kafka_memory(ngx_http_flux_consumer_t *consumer)
     question->size = size;
 
     consumer->asked = 1;
-    ngx_http_flux_assistant_ask(consumer->assistant, question);
+    ngx_http_flux_assistant_ask(consumer->client.assistant, question);
 }
 
 

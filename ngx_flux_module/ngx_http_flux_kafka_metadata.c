@@ -141,10 +141,10 @@ ngx_http_flux_topic_add(ngx_http_flux_consumer_t *consumer, ngx_str_t *name)
         return NULL;
     }
 
-    conf = rd_kafka_default_topic_conf_dup(consumer->handle);
+    conf = rd_kafka_default_topic_conf_dup(consumer->client.handle);
     rd_kafka_topic_conf_set_opaque(conf, topic);
 
-    topic->handle = rd_kafka_topic_new(consumer->handle,
+    topic->handle = rd_kafka_topic_new(consumer->client.handle,
                                        (char *) name->data, conf);
     if (topic->handle == NULL) {
         ngx_log_error(NGX_LOG_ERR, consumer->log, 0,
@@ -222,7 +222,7 @@ ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer)
 {
     ngx_http_flux_question_t  *question = NULL;
 
-    if (consumer->asked || consumer->assistant == NULL) {
+    if (consumer->asked || consumer->client.assistant == NULL) {
         return;
     }
 
@@ -238,7 +238,7 @@ ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer)
 
     if (question != NULL) {
         consumer->asked = 1;
-        ngx_http_flux_assistant_ask(consumer->assistant, question);
+        ngx_http_flux_assistant_ask(consumer->client.assistant, question);
     }
 }
 

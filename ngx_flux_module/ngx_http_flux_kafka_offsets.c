@@ -245,7 +245,7 @@ ngx_http_flux_source_place(ngx_http_flux_source_t *source,
     source->high = high;
 
     if (rd_kafka_consume_start_queue(topic->handle, source->number, from,
-                                     consumer->queue)
+                                     consumer->client.queue)
         == -1)
     {
         ngx_http_flux_kafka_source_down(source, rd_kafka_last_error());
@@ -297,6 +297,9 @@ ngx_http_flux_position_place(ngx_http_flux_source_t *source,
 
         p->next = low;
         p->whole = low;
+
+        source->topic->consumer->changed
+            |= UINT64_C(1) << position->feed->slot;
 
         return low;
     }

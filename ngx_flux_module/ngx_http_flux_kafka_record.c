@@ -89,7 +89,7 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
 
     if (fresh) {
 
-        n = rd_kafka_consume_batch_queue(consumer->queue, 0,
+        n = rd_kafka_consume_batch_queue(consumer->client.queue, 0,
                                          consumer->messages,
                                          NGX_HTTP_FLUX_BATCH_MESSAGES);
         if (n <= 0) {

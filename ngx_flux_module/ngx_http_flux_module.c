@@ -2,6 +2,7 @@
 #include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_conf.h"
 #include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_producer.h"
 #include "ngx_http_flux_publish.h"
 #include "ngx_http_flux_request.h"
 #include "ngx_http_flux_status.h"
@@ -16,6 +17,8 @@ static void *ngx_http_flux_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_flux_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static void ngx_http_flux_warn_limit_rate(ngx_conf_t *cf,
+    ngx_http_flux_loc_conf_t *flcf);
 static ngx_int_t ngx_http_flux_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_flux_init_process(ngx_cycle_t *cycle);
 static void ngx_http_flux_exit_process(ngx_cycle_t *cycle);
@@ -92,6 +95,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       offsetof(ngx_http_flux_main_conf_t, drain),
       NULL },
 
+    { ngx_string("flux_io_uring"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_flux_main_conf_t, io_uring),
+      NULL },
+
     { ngx_string("flux_stream"),
       NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_flux_stream_handler,
@@ -156,6 +166,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, compress),
+      NULL },
+
+    { ngx_string("flux_detach"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_flux_loc_conf_t, detach),
       NULL },
 
     { ngx_string("flux_max_message"),
@@ -247,6 +264,7 @@ ngx_http_flux_create_main_conf(ngx_conf_t *cf)
     }
 
     fmcf->drain = NGX_CONF_UNSET_MSEC;
+    fmcf->io_uring = NGX_CONF_UNSET;
 
     return fmcf;
 }
@@ -267,6 +285,7 @@ ngx_http_flux_create_loc_conf(ngx_conf_t *cf)
     flcf->buffer = NGX_CONF_UNSET_SIZE;
     flcf->send_timeout = NGX_CONF_UNSET_MSEC;
     flcf->compress = NGX_CONF_UNSET;
+    flcf->detach = NGX_CONF_UNSET;
 #if (FLUX_TEST_ECHO)
     flcf->echo = NGX_CONF_UNSET;
 #endif
@@ -292,6 +311,7 @@ ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->buffer, prev->buffer, 64 * 1024);
     ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 30000);
     ngx_conf_merge_value(conf->compress, prev->compress, 1);
+    ngx_conf_merge_value(conf->detach, prev->detach, 0);
 #if (FLUX_TEST_ECHO)
     ngx_conf_merge_value(conf->echo, prev->echo, 0);
 #endif
@@ -299,7 +319,37 @@ ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->expires, prev->expires, NULL);
     ngx_conf_merge_size_value(conf->max_message, prev->max_message, 16 * 1024);
 
+    conf->core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->streams != NULL) {
+        ngx_http_flux_warn_limit_rate(cf, conf);
+    }
+
     return NGX_CONF_OK;
+}
+
+
+/* What is sent past nginx's filters is sent past limit_rate, too. */
+
+static void
+ngx_http_flux_warn_limit_rate(ngx_conf_t *cf, ngx_http_flux_loc_conf_t *flcf)
+{
+    ngx_http_flux_stream_t    *stream = flcf->streams->elts;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->limit_rate == NULL
+        || (clcf->limit_rate->lengths == NULL
+            && clcf->limit_rate->u.size == 0))
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "\"limit_rate\" does not slow down WebSocket and SSE over "
+                  "HTTP/1.x of \"flux_stream\" in %s:%ui: \"flux_pace\" does",
+                  stream->file, stream->line);
 }
 
 
@@ -312,7 +362,10 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
 
     fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_flux_module);
 
+    ngx_http_flux_add_header_filter();
+
     ngx_conf_init_msec_value(fmcf->drain, 10000);
+    ngx_conf_init_value(fmcf->io_uring, 1);
 
     if (fmcf->node.len == 0) {
         fmcf->node = cf->cycle->hostname;
@@ -341,16 +394,12 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
 static ngx_http_flux_main_conf_t *
 ngx_http_flux_main_conf(ngx_cycle_t *cycle)
 {
-    ngx_http_flux_main_conf_t  *fmcf;
-
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
     {
         return NULL;
     }
 
-    fmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_flux_module);
-
-    return fmcf != NULL && fmcf->zone != NULL ? fmcf : NULL;
+    return ngx_http_cycle_get_module_main_conf(cycle, ngx_http_flux_module);
 }
 
 
@@ -363,11 +412,21 @@ ngx_http_flux_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    if (ngx_http_flux_producer_watch(cycle, fmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (fmcf->zone == NULL) {
+        return NGX_OK;
+    }
+
     if (ngx_http_flux_zone_init_worker(cycle, fmcf, ngx_http_flux_hub_wake)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+    ngx_http_flux_trim_init();
 
     return ngx_http_flux_hub_init(cycle, fmcf);
 }
@@ -378,7 +437,7 @@ ngx_http_flux_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_flux_main_conf_t  *fmcf = ngx_http_flux_main_conf(cycle);
 
-    if (fmcf != NULL) {
+    if (fmcf != NULL && fmcf->zone != NULL) {
         ngx_http_flux_zone_exit_worker(fmcf);
         ngx_http_flux_hub_exit();
         ngx_http_flux_compress_exit();

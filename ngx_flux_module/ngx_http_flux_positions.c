@@ -4,6 +4,10 @@
 static ngx_uint_t ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed,
     ngx_uint_t how, uint64_t since, flux_cursor_place_t *places,
     uint32_t *ids);
+static void ngx_http_flux_positions_jump(flux_partition_t *partition,
+    flux_cursor_place_t *place);
+static ngx_uint_t ngx_http_flux_positions_before_gap(
+    flux_partition_t *partition, flux_cursor_place_t *place);
 static int64_t ngx_http_flux_positions_down(uint32_t id);
 static void ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
     ngx_http_flux_positions_t *positions);
@@ -141,6 +145,51 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
 }
 
 
+/*
+ * Retention has passed what comes behind the last entry: whoever joins from
+ * now on stands behind the gap, and has lost nothing.
+ */
+
+static void
+ngx_http_flux_positions_jump(flux_partition_t *partition,
+    flux_cursor_place_t *place)
+{
+    if (ngx_http_flux_positions_before_gap(partition, place)) {
+        place->offset = partition->whole;
+        place->check = 0;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_flux_positions_before_gap(flux_partition_t *partition,
+    flux_cursor_place_t *place)
+{
+    return place->offset < partition->whole
+           && place->offset > partition->last;
+}
+
+
+ngx_uint_t
+ngx_http_flux_positions_lost(ngx_http_flux_feed_t *feed)
+{
+    ngx_uint_t                  i;
+    ngx_http_flux_hub_t        *hub = &ngx_http_flux_hub;
+    ngx_http_flux_positions_t  *positions = &hub->positions[feed->index];
+
+    for (i = 0; i < positions->n; i++) {
+        if (ngx_http_flux_positions_before_gap(
+                &hub->zone->log.partitions[positions->ids[i]],
+                &positions->places[i]))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* Counts the feed's partitions and, given the arrays, says where each is. */
 
 static ngx_uint_t
@@ -178,6 +227,7 @@ ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed, ngx_uint_t how,
             places[n].offset = partition->last >= 0 ? partition->last + 1
                                                     : partition->next;
             places[n].check = partition->last >= 0 ? partition->check : 0;
+            ngx_http_flux_positions_jump(partition, &places[n]);
 
         } else if (old == FLUX_NONE
                    || (how == NGX_HTTP_FLUX_POSITIONS_RESET
@@ -188,6 +238,7 @@ ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed, ngx_uint_t how,
 
         } else {
             places[n] = positions->places[old];
+            ngx_http_flux_positions_jump(partition, &places[n]);
         }
 
         places[n].fingerprint = partition->fingerprint;

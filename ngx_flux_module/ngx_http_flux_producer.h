@@ -8,7 +8,7 @@
 #define _NGX_HTTP_FLUX_PRODUCER_H_INCLUDED_
 
 
-#include "ngx_http_flux_module.h"
+#include "ngx_http_flux_zone.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -35,6 +35,9 @@ struct ngx_http_flux_delivery_s {
 
 typedef void (*ngx_http_flux_topic_created_pt)(void *data,
     rd_kafka_resp_err_t error, const char *text);
+
+typedef void (*ngx_http_flux_asked_pt)(void *data, rd_kafka_resp_err_t error,
+    const char *text);
 
 
 /*
@@ -70,11 +73,31 @@ ngx_int_t ngx_http_flux_producer_create_topic(ngx_http_flux_cluster_t *cluster,
     ngx_str_t *topic, ngx_http_flux_topic_created_pt handler, void *data);
 
 /*
+ * Asks whether the cluster answers; the handler is called once in a later
+ * turn.  One question at a time.  NGX_ERROR and no call: there is no producer.
+ */
+ngx_int_t ngx_http_flux_producer_ask(ngx_http_flux_cluster_t *cluster,
+    ngx_http_flux_asked_pt handler, void *data);
+
+/*
  * For the end of a worker's work: all handlers are forgotten, what was sent is
  * waited for, `timeout` ms at most.
  */
 void ngx_http_flux_producer_flush(ngx_http_flux_cluster_t *cluster,
     ngx_msec_t timeout);
+
+
+/* --- ngx_http_flux_producer_watch.c --- */
+
+/*
+ * From now on says of the clusters that no feed reads how they are: in the
+ * zone, or, where there is none, here alone.
+ */
+ngx_int_t ngx_http_flux_producer_watch(ngx_cycle_t *cycle,
+    ngx_http_flux_main_conf_t *fmcf);
+
+/* Where there is no zone: the state of each cluster, by its index. */
+ngx_http_flux_cluster_state_t *ngx_http_flux_producer_watched(void);
 
 
 #endif /* _NGX_HTTP_FLUX_PRODUCER_H_INCLUDED_ */

@@ -1,7 +1,6 @@
 #include "ngx_http_flux_report.h"
 #include "ngx_http_flux_kafka.h"
-
-#include <librdkafka/rdkafka.h>
+#include "ngx_http_flux_producer.h"
 
 
 static ngx_int_t ngx_http_flux_report_feeds(ngx_http_flux_report_t *report,
@@ -68,6 +67,10 @@ ngx_http_flux_report_create(ngx_pool_t *pool, ngx_http_flux_main_conf_t *fmcf)
     }
 
     if (zone == NULL) {
+        ngx_memcpy(report->clusters, ngx_http_flux_producer_watched(),
+                   sizeof(report->clusters));
+        ngx_http_flux_report_clusters(report);
+
         return report;
     }
 
@@ -286,6 +289,7 @@ ngx_http_flux_report_counters(ngx_http_flux_report_t *report)
     }
 
     report->conflated = shared->conflated;
+    report->demand_refused = shared->demand_refused;
 }
 
 

@@ -44,6 +44,7 @@ typedef struct {
     uint64_t                           messages[NGX_HTTP_FLUX_TRANSPORTS];
     uint64_t                           bytes[NGX_HTTP_FLUX_TRANSPORTS];
     uint64_t                           conflated;
+    uint64_t                           demand_refused;
     uint64_t                           ended[NGX_HTTP_FLUX_ENDS];
 } ngx_http_flux_report_t;
 

@@ -221,6 +221,9 @@ ngx_http_flux_json_readers(ngx_http_flux_report_t *report,
 
     ngx_http_flux_json_numbers(text, ngx_http_flux_end_names, report->ended,
                                NGX_HTTP_FLUX_ENDS);
+
+    ngx_http_flux_text_print(text, ",\"demand\":{\"refused\":%uL}",
+                             report->demand_refused);
 }
 
 

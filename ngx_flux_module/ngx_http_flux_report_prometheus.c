@@ -240,6 +240,12 @@ ngx_http_flux_prometheus_readers(ngx_http_flux_report_t *report,
     ngx_http_flux_prometheus_rows(text, "flux_readers_ended_total", "reason",
                                   ngx_http_flux_end_names, report->ended,
                                   NGX_HTTP_FLUX_ENDS);
+
+    ngx_http_flux_prometheus_family(text, "flux_demand_refused_total",
+                                    "counter", "Rooms with readers that found "
+                                    "no place in the table of demand.");
+    ngx_http_flux_text_print(text, "flux_demand_refused_total %uL\n",
+                             report->demand_refused);
 }
 
 

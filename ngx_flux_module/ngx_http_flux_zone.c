@@ -5,7 +5,7 @@
 #include <sys/eventfd.h>
 
 
-#define NGX_HTTP_FLUX_ZONE_MAGIC  0x666c757a6f6e6531    /* "fluzone1" */
+#define NGX_HTTP_FLUX_ZONE_MAGIC  0x666c757a6f6e6532    /* "fluzone2" */
 
 /* How soon a new writer sees that the old one has let go, or died. */
 #define NGX_HTTP_FLUX_LEASE_WAIT  10

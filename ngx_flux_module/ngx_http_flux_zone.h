@@ -51,6 +51,7 @@ typedef struct {
     ngx_atomic_t       bytes[NGX_HTTP_FLUX_TRANSPORTS];
     ngx_atomic_t       conflated;
     ngx_atomic_t       ended[NGX_HTTP_FLUX_ENDS];
+    ngx_atomic_t       demand_refused;  /* rooms that found no place */
 
     ngx_http_flux_cluster_state_t  clusters[NGX_HTTP_FLUX_CLUSTERS];
     ngx_http_flux_seat_t           seats[NGX_HTTP_FLUX_SEATS];

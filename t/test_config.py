@@ -165,6 +165,7 @@ LINES = {
     "topic;": "number of arguments",
     "topic t/u;": "invalid topic",
     f"topic {'t' * 250};": "invalid topic",
+    "topic ..;": "invalid topic",
     "retain 0;": "invalid number",
     "retain -1;": "invalid number",
     "retain many;": "invalid number",
@@ -177,6 +178,7 @@ LINES = {
     "stale tomorrow;": "invalid time",
     "stale 0s;": "invalid time",
     "demand a/b;": "invalid topic",
+    "demand .;": "invalid topic",
     "format xml;": "unknown format",
     "format JSON;": "unknown format",
     "format json text;": "number of arguments",
@@ -363,6 +365,21 @@ def test_an_error_in_an_included_file_names_that_file(nginx, module):
     accepted, output = n.test()
     n.expect_log(r"\[emerg\]")
     assert not accepted and re.search(r"live\.conf:2\b", output), output
+
+
+@pytest.mark.parametrize("where,warned", [
+    ("limit_rate 10k;", True), ("limit_rate $arg_r;", True),
+    ("limit_rate 0;", False), ("", False)])
+@pytest.mark.parametrize("level", ["server", "location"])
+def test_limit_rate_that_has_no_effect_is_told(
+        nginx, module, where, warned, level):
+    stream = "location = /live {\n flux_stream f; %s }\n"
+    server = (where + stream % "" if level == "server" else stream % where) \
+        + "location = /other { limit_rate 5k; }"
+    accepted, output = nginx.test(http_conf=GOOD, server_conf=server)
+    assert accepted, output
+    assert bool(re.search(r'\[warn\].*"limit_rate".*test\.conf:\d+.*flux_pace',
+                          output)) == warned, output
 
 
 def test_an_nginx_without_feeds_starts(nginx, module):

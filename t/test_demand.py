@@ -251,3 +251,22 @@ def test_a_full_table_is_told_once(kafka, nginx, module, topics):
     d.wait_room("edge/new")
     assert n.error_log.count("no place for demand") == 1
     r.close()
+
+
+def test_rooms_that_find_no_place_are_counted_and_told_seldom(
+        kafka, nginx, module, topics):
+    n = start(nginx, kafka, *topics, zone="1m", workers=1)
+    w = n.ws("/many")
+    # a zone of 1m has 117 places: of each room for its readers and its lease
+    w.subscribe(*(f"w/r{i}" for i in range(40)))
+    wait_for(lambda: len(w.rooms) == 41, 10)
+    assert n.status()["demand"] == {"refused": 0}
+    for i in range(4):
+        other = n.ws("/many", room=[f"w/{i}.{k}" for k in range(50)])
+        wait_for(lambda: len(other.rooms) == 51, 10)
+    refused = n.status()["demand"]["refused"]
+    assert refused >= 240 - 117
+    assert n.metrics()["flux_demand_refused_total"] >= refused
+    assert n.error_log.count("no place for demand") == 1
+    n.reload()
+    assert n.metrics()["flux_demand_refused_total"] >= refused

@@ -140,3 +140,49 @@ def test_a_ca_file_that_is_not_there_is_told(secure, nginx, module):
         http_conf="flux_feed f { topic t; }")
     accepted, output = nginx.test(**settings)
     assert not accepted and "/nowhere/ca.pem" in output, output
+
+
+def test_a_clients_certificate_is_enough_to_read_and_to_write(
+        secure, nginx, module):
+    topic = secure.create_topic(partitions=2)
+    secure.allow("CN=flux-client", topic, "READ", "DESCRIBE", "WRITE")
+    secure.send(topic, {"n": 1}, key="k")
+    n = nginx(brokers=secure.mutual_brokers,
+              properties=secure.certificate(),
+              http_conf=f"flux_feed f {{ topic {topic}; }}", server_conf=LIVE
+              + f"location = /p {{ flux_publish main {topic}; }}")
+    reader = n.sse("/live")
+    reader.wait_value("f", "k", {"n": 1})
+    assert n.post("/p?key=k", '{"n":2}').status == 200
+    reader.wait_value("f", "k", {"n": 2})
+    n.reload()
+    secure.send(topic, {"n": 3}, key="k")
+    n.again(reader).wait_value("f", "k", {"n": 3})
+
+
+@pytest.mark.parametrize("who", ["nobody", "stranger"])
+def test_who_has_no_certificate_of_the_brokers_ca_is_told_why(
+        secure, nginx, module, who):
+    topic = secure.create_topic()
+    secure.allow("CN=flux-client", topic)
+    properties = secure.certificate("stranger")
+    if who == "nobody":
+        properties = "\n".join(properties.splitlines()[:2])
+    n = nginx(brokers=secure.mutual_brokers, properties=properties,
+              http_conf=f"flux_feed f {{ topic {topic}; }}", server_conf=LIVE,
+              ready=False)
+    reader = n.sse("/live")
+    reader.wait(lambda s: "f" in s.rooms and s.rooms["f"].state == "down", 20)
+    cluster = n.status()["clusters"]["main"]
+    assert cluster["state"] == "down" and cluster["error"]
+    n.reload(properties=secure.certificate())
+    n.wait_ready()
+    assert n.sse("/live").wait_snapshot("f").complete is True
+
+
+def test_a_key_that_is_not_there_is_told(secure, nginx, module):
+    accepted, output = nginx.test(
+        brokers=secure.mutual_brokers, properties=secure.certificate()
+        .replace("client.key", "nothing.key"), server_conf=LIVE,
+        http_conf="flux_feed f { topic t; }")
+    assert not accepted and "ssl.key.location" in output, output

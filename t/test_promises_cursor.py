@@ -180,6 +180,44 @@ def test_live_reader_of_a_node_slower_than_retention_is_told(
         check_no_reset(reader.messages)
 
 
+def test_a_jump_of_retention_is_told_at_once_and_only_to_who_was_there(
+        kafka, nginx, module, transport):
+    topic = kafka.create_topic()
+    n = nginx(kafka=kafka, http_conf=feed(topic), server_conf=LIVE)
+    kafka.send(topic, {"n": 0}, key="k")
+    before, left = [getattr(n, transport)("/live") for _ in range(2)]
+    for reader in before, left:
+        reader.wait_value("f", "k", {"n": 0})
+    drop(left)
+    os.kill(n.writer, signal.SIGSTOP)
+    try:
+        for i in range(1, 200):
+            kafka.produce(topic, {"n": i, "p": "x" * 20000}, key="k")
+        kafka.flush()
+        kafka.delete_records(topic, before=200)
+    finally:
+        os.kill(n.writer, signal.SIGCONT)
+    [partition] = wait_for(
+        lambda: (p := n.status()["feeds"]["f"]["partitions"])[0]["offset"]
+        == 200 and p, 20, "nginx stands behind the gap")
+    assert partition["lag"] == 0
+    # no record has come since: they know by now
+    for reader in before, n.again(left):
+        assert reader.wait_type("reset")["reason"] == "expired"
+    after = [getattr(n, transport)("/live") for _ in range(2)]
+    for reader in after:
+        reader.wait_snapshot("f")
+    drop(after[1])
+    kafka.send(topic, {"n": 200}, key="k")
+    after[1] = n.again(after[1])
+    for reader in after:
+        reader.wait_value("f", "k", {"n": 200})
+        assert [d["n"] for d in reader.data()] == [200]
+        check_no_reset(reader.messages)
+    before.wait_value("f", "k", {"n": 200})
+    assert len(before.of_type("reset")) == 1
+
+
 # --- the topic is made anew -------------------------------------------------------
 
 @pytest.mark.parametrize("count", [0, 2, 30])

@@ -24,6 +24,7 @@ TYPES = {
     "flux_sent_messages": ("counter", {"transport"}),
     "flux_sent_bytes": ("counter", {"transport"}),
     "flux_conflated": ("counter", set()),
+    "flux_demand_refused": ("counter", set()),
     "flux_readers_ended": ("counter", {"reason"}),
     "flux_zone_bytes": ("gauge", {"state"}),
 }
@@ -70,7 +71,8 @@ def test_status_has_every_field_before_the_first_record(kafka, nginx, module):
         "readers": {"sse": 0, "websocket": 0, "poll": 0},
         "sent": {"frames": 0, "messages": 0, "bytes": 0},
         "conflated": 0,
-        "ended": {"slow": 0, "reload": 0, "expired": 0, "quit": 0}}
+        "ended": {"slow": 0, "reload": 0, "expired": 0, "quit": 0},
+        "demand": {"refused": 0}}
 
 
 def test_metrics_have_type_help_and_rows_at_zero_from_the_start(
@@ -90,7 +92,7 @@ def test_metrics_have_type_help_and_rows_at_zero_from_the_start(
                 'flux_keys_evicted_total{feed="f"}',
                 f"flux_partition_offset{{{where}}}",
                 f"flux_partition_lag{{{where}}}",
-                "flux_conflated_total"):
+                "flux_conflated_total", "flux_demand_refused_total"):
         assert values[row] == 0
     for reason in NO_SKIPS:
         row = f'flux_records_skipped_total{{feed="f",reason="{reason}"}}'
@@ -289,6 +291,31 @@ def test_a_cluster_goes_down_and_comes_up_again(own_kafka, nginx, module):
     wait_for(lambda: state() == {"state": "up", "error": None}, 30,
              "the cluster is up")
     assert n.metrics()['flux_cluster_up{cluster="main"}'] == 1
+
+
+@pytest.mark.parametrize("zone", [True, False])
+def test_a_cluster_that_is_only_published_to_has_its_real_state(
+        own_kafka, nginx, module, zone):
+    """And nobody has to publish for it."""
+    brokers = own_kafka.brokers
+    n = nginx(kafka=own_kafka if zone else None, workers=1, http_conf=f"""
+              flux_kafka only {{ brokers {brokers}; }}""",
+              server_conf="location = /p { flux_publish only t; }")
+
+    def state():
+        return n.status()["clusters"]["only"]
+
+    wait_for(lambda: state() == {"state": "up", "error": None}, 10)
+    assert n.metrics()['flux_cluster_up{cluster="only"}'] == 1
+    own_kafka.kill()
+    wait_for(lambda: state()["state"] == "down", 20)
+    assert n.metrics()['flux_cluster_up{cluster="only"}'] == 0
+    assert "onnect" in wait_for(lambda: state()["error"])
+    own_kafka.start()
+    wait_for(lambda: state() == {"state": "up", "error": None}, 20)
+    n.reload()
+    assert state() == {"state": "up", "error": None} or not zone
+    wait_for(lambda: state()["state"] == "up", 10)
 
 
 def test_evicted_keys_are_counted_when_the_zone_is_full(kafka, nginx, module):

@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from harness.process import wait_for
+from harness.ws import frame
 
 
 @pytest.fixture
@@ -190,8 +191,8 @@ def test_access_log(live, kafka):
         r = getattr(n, kind)(f"/live?t={kind}")
         r.wait_snapshot("f")
         for i in range(5):
-            kafka.send(n.topic, {"i": i}, key="a")
-        r.wait_value("f", "a", {"i": 4})
+            kafka.send(n.topic, {"i": i, "to": kind}, key="a")
+        r.wait_value("f", "a", {"i": 4, "to": kind})
         cursor = r.cursor
         r.close()
         line = log_line(n, f"/live?t={kind}")
@@ -353,18 +354,6 @@ def test_a_reader_that_takes_nothing_is_ended(live, kafka, transport):
         pass
 
 
-def frame(opcode, payload, fin=True):
-    size = len(payload)
-    head = bytes([(0x80 if fin else 0) | opcode])
-    if size < 126:
-        head += bytes([0x80 | size])
-    elif size < 65536:
-        head += bytes([0xfe]) + size.to_bytes(2, "big")
-    else:
-        head += bytes([0xff]) + size.to_bytes(8, "big")
-    return head + b"\0\0\0\0" + payload
-
-
 def close_code(s):
     """The code of the close frame, the last one of the stream."""
     data = b""
@@ -420,3 +409,81 @@ def test_quit(live):
         r.wait_closed()
         assert r.of_type("end")[0]["reason"] == "quit"
     assert w.close_code == 1001 and s.complete
+
+
+# --- what nginx answers before us ---------------------------------------------
+
+OURS = "https://one.example"
+
+
+@pytest.mark.parametrize("what,status", [
+    ("auth_request /no;", 401), ("auth_request /never;", 403),
+    ("auth_request /broken;", 500), ("deny all;", 403),
+    ("limit_conn one 1;", 503), ("limit_req zone=seldom;", 503),
+    ("limit_req zone=seldom; limit_req_status 429;", 429),
+    ("return 402;", 402), ("auth_basic x; auth_basic_user_file none;", 401)])
+def test_answers_before_ours_are_as_private_and_as_readable(
+        live, what, status):
+    n = live(more=f"flux_origin {OURS}; {what}", server=f"""
+             location = /status {{ flux_status; {what} }}
+             location = /plain {{ {what} }}
+             location = /no {{ return 401; }}
+             location = /never {{ return 403; }}
+             location = /broken {{ return 502; }}""",
+             http="limit_conn_zone $server_port zone=one:1m; "
+             "limit_req_zone $server_port zone=seldom:1m rate=1r/m;")
+    if "limit" in what:
+        n.sse("/live").wait_snapshot("f")
+    n.expect_log("limiting|auth request|none")
+    for method in "GET", "POST", "HEAD", "OPTIONS":
+        for path, origin, allowed in (
+                ("/live", None, None), ("/live", OURS, OURS),
+                ("/live", "https://evil.example", None),
+                ("/status", OURS, None)):
+            answer = n.request(method, path,
+                               {"Origin": origin} if origin else {})
+            assert answer.status == status, (method, path)
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers.get("access-control-allow-origin") \
+                == allowed
+            if origin and path == "/live":
+                assert answer.headers["vary"] == "Origin"
+    answer = n.get("/plain", {"Origin": OURS})
+    assert "cache-control" not in answer.headers
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_body_too_large_for_nginx_itself_is_told_alike(
+        kafka, nginx, module):
+    topic = kafka.create_topic()
+    n = nginx(kafka=kafka, server_conf=f"""location = /p {{
+              flux_publish main {topic}; flux_origin {OURS};
+              client_max_body_size 10; }}""")
+    n.expect_log("too large body")
+    answer = n.post("/p", "x" * 100, {"Origin": OURS})
+    assert answer.status == 413
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["access-control-allow-origin"] == OURS
+
+
+def test_a_page_for_errors_is_its_own_locations_matter(live):
+    n = live(more="deny all; error_page 403 /sorry;", server="""
+             location = /sorry { return 200 "sorry"; }""")
+    answer = n.get("/live")
+    assert (answer.status, answer.body) == (403, b"sorry")
+    assert "cache-control" not in answer.headers
+
+
+def test_our_own_answers_have_each_header_once(live):
+    n = live(more="flux_origin any;")
+    for request in ("GET /live HTTP/1.1", "POST /live HTTP/1.1"):
+        s = n.socket()
+        s.sendall(f"{request}\r\nHost: x\r\nOrigin: {OURS}\r\n"
+                  "Connection: close\r\n\r\n".encode())
+        data = b""
+        while piece := s.recv(65536):
+            data += piece
+        head = data.partition(b"\r\n\r\n")[0].lower()
+        for name in (b"cache-control:", b"access-control-allow-origin:",
+                     b"vary:"):
+            assert head.count(name) == 1, head

@@ -268,6 +268,13 @@ flux_log_key(const flux_log_t *log, uint32_t node)
     return &log->nodes[node].key;
 }
 
+/* 1 when a room has this node. */
+static inline int
+flux_node_is_room(const flux_log_t *log, uint32_t node)
+{
+    return (log->nodes[node].room.hash & 3) == 1;
+}
+
 /* 1 when a key has this node. */
 static inline int
 flux_node_is_key(const flux_log_t *log, uint32_t node)

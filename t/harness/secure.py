@@ -29,7 +29,8 @@ def newer_librdkafka():
 
 
 def certificates(directory):
-    """ca.pem, and broker.p12 with a key of its own, made by openssl."""
+    """ca.pem, broker.p12 with a key of its own, and two clients' (of this CA
+    and of another one), made by openssl."""
     def openssl(*arguments):
         subprocess.run(["openssl", *map(str, arguments)], cwd=directory,
                        check=True, capture_output=True)
@@ -48,27 +49,44 @@ def certificates(directory):
             "-out", "broker.pem")
     openssl("pkcs12", "-export", "-in", "broker.pem", "-inkey", "broker.key",
             "-out", "broker.p12", "-password", f"pass:{PASSWORD}")
+    for name, ca in ("client", "ca"), ("stranger", "other-ca"):
+        openssl("req", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+                f"/CN=flux-{name}", "-keyout", f"{name}.key", "-out",
+                f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem",
+                "-CAkey", f"{ca}.key", "-CAcreateserial", "-days", 2, "-out",
+                f"{name}.pem")
+        (directory / f"{name}.key").chmod(0o644)    # workers read it
 
 
 class SecureKafka(Kafka):
     """Who comes by .brokers may do anything; .secure_brokers speaks SASL over
-    TLS, and lets each user do what allow() says."""
+    TLS, .mutual_brokers TLS with certificates of clients, and both let each
+    user do what allow() says."""
 
     def __init__(self):
         super().__init__()
         self.directory.chmod(0o755)     # workers read the CA
         self.secure_port = free_port()
         self.secure_brokers = f"127.0.0.1:{self.secure_port}"
+        self.mutual_port = free_port()
+        self.mutual_brokers = f"127.0.0.1:{self.mutual_port}"
         certificates(self.directory)
         login = "org.apache.kafka.common.security"
         self.properties.update({
             "listeners": f"PLAINTEXT://{self.brokers},"
             f"SECURE://{self.secure_brokers},"
+            f"MUTUAL://{self.mutual_brokers},"
             f"CONTROLLER://127.0.0.1:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.brokers},"
-            f"SECURE://{self.secure_brokers}",
+            f"SECURE://{self.secure_brokers},"
+            f"MUTUAL://{self.mutual_brokers}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,"
-            "CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
+            "CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,MUTUAL:SSL",
+            "listener.name.mutual.ssl.client.auth": "required",
+            "listener.name.mutual.ssl.truststore.type": "PEM",
+            "listener.name.mutual.ssl.truststore.location": self.ca,
             "inter.broker.listener.name": "PLAINTEXT",
             "listener.name.secure.sasl.enabled.mechanisms":
                 "PLAIN,SCRAM-SHA-512",
@@ -115,3 +133,11 @@ class SecureKafka(Kafka):
             ("ssl.ca.location", ca or self.ca),
             ("sasl.mechanism", mechanism),
             ("sasl.username", user), ("sasl.password", password)))
+
+    def certificate(self, name="client"):
+        """Properties for nginx.conf, of a client with a certificate."""
+        return "\n".join(f"property {key} {value};" for key, value in (
+            ("security.protocol", "SSL"),
+            ("ssl.ca.location", self.ca),
+            ("ssl.certificate.location", self.directory / f"{name}.pem"),
+            ("ssl.key.location", self.directory / f"{name}.key")))
