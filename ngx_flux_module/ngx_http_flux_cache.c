@@ -27,6 +27,7 @@ ngx_http_flux_cache_start(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     cache->zone = fmcf->zone;
     cache->log = cycle->log;
     cache->written = ngx_current_msec;
+    cache->renewed = ngx_current_msec;
 
     cache->dirty = calloc(1, cache->zone->log.header->nnodes);
     if (cache->dirty == NULL) {
@@ -91,6 +92,7 @@ ngx_http_flux_cache_tick(ngx_event_t *ev)
     ngx_http_flux_cache_scan(cache);
 
     if (cache->redis.waiting == 0) {
+        ngx_http_flux_cache_keep_all(cache);
         ngx_http_flux_cache_load(cache);
     }
 

@@ -42,6 +42,7 @@ typedef struct {
     uint32_t                    next;       /* node to go on with */
     uint64_t                    position;   /* the log was read up to here */
     uint64_t                    kept;       /* feeds whose copy has a date */
+    ngx_msec_t                  renewed;    /* when all had a new one */
 
     /* ngx_http_flux_cache_read.c */
     uint64_t                    tried;      /* feeds, by index */
@@ -72,6 +73,9 @@ void ngx_http_flux_cache_scan(ngx_http_flux_cache_t *cache);
 
 /* Sends changed rooms if it is time, not more than a turn may. */
 void ngx_http_flux_cache_flush(ngx_http_flux_cache_t *cache);
+
+/* Keeps what the server has from expiring, also of feeds that are quiet. */
+void ngx_http_flux_cache_keep_all(ngx_http_flux_cache_t *cache);
 
 
 /* --- ngx_http_flux_cache_read.c: the server -> the log ------------------- */

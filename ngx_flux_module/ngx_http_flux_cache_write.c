@@ -9,8 +9,9 @@
 /* entries of the log looked at in a tick */
 #define NGX_HTTP_FLUX_CACHE_ENTRIES  65536
 
-/* a copy that nobody renews goes after a week */
+/* a copy that nobody keeps goes after a week; how often it is kept, in ms */
 #define NGX_HTTP_FLUX_CACHE_KEEP     "604800"
+#define NGX_HTTP_FLUX_CACHE_KEPT     10000
 
 /* the longest address, each byte of its room escaped */
 #define NGX_HTTP_FLUX_CACHE_ADDRESS  (255 + 1 + NGX_HTTP_FLUX_ROOM_MAX * 6)
@@ -236,7 +237,7 @@ ngx_http_flux_cache_copy_room(ngx_http_flux_cache_t *cache, uint32_t node,
 }
 
 
-/* Gives the feed's hash a date, once per connection. */
+/* Gives the feed's hash a date, unless it has a new one. */
 
 static void
 ngx_http_flux_cache_keep(ngx_http_flux_cache_t *cache,
@@ -245,7 +246,9 @@ ngx_http_flux_cache_keep(ngx_http_flux_cache_t *cache,
     u_char     key[NGX_HTTP_FLUX_CACHE_KEY];
     ngx_str_t  args[3];
 
-    if (cache->kept & (UINT64_C(1) << feed->slot)) {
+    if (feed->slot == FLUX_NONE
+        || (cache->kept & (UINT64_C(1) << feed->slot)))
+    {
         return;
     }
 
@@ -256,4 +259,23 @@ ngx_http_flux_cache_keep(ngx_http_flux_cache_t *cache,
     ngx_str_set(&args[2], NGX_HTTP_FLUX_CACHE_KEEP);
 
     (void) ngx_http_flux_redis_command(&cache->redis, args, 3, NULL, NULL);
+}
+
+
+void
+ngx_http_flux_cache_keep_all(ngx_http_flux_cache_t *cache)
+{
+    ngx_uint_t              i;
+    ngx_http_flux_feed_t  **feeds = cache->fmcf->feeds.elts;
+
+    if (ngx_current_msec - cache->renewed < NGX_HTTP_FLUX_CACHE_KEPT) {
+        return;
+    }
+
+    cache->renewed = ngx_current_msec;
+    cache->kept = 0;
+
+    for (i = 0; i < cache->fmcf->feeds.nelts; i++) {
+        ngx_http_flux_cache_keep(cache, feeds[i]);
+    }
 }

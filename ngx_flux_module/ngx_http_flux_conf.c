@@ -7,6 +7,7 @@
 
 static char *ngx_http_flux_conf_line(ngx_conf_t *cf, ngx_command_t *dummy,
     void *conf);
+static ngx_int_t ngx_http_flux_conf_name(ngx_str_t *name);
 
 
 ngx_int_t
@@ -112,7 +113,9 @@ ngx_http_flux_conf_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 }
 
 
-ngx_int_t
+/* Letters, digits, ".", "_" and "-", and not empty. */
+
+static ngx_int_t
 ngx_http_flux_conf_name(ngx_str_t *name)
 {
     size_t  i;

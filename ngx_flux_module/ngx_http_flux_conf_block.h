@@ -47,9 +47,6 @@ ngx_int_t ngx_http_flux_conf_begin(ngx_conf_t *cf, const char *kind,
 char *ngx_http_flux_conf_block(ngx_conf_t *cf,
     ngx_http_flux_conf_block_t *block);
 
-/* NGX_OK: letters, digits, ".", "_" and "-", and not empty. */
-ngx_int_t ngx_http_flux_conf_name(ngx_str_t *name);
-
 /* NGX_OK: Kafka takes it as a topic's name. */
 ngx_int_t ngx_http_flux_conf_valid_topic(ngx_str_t *topic);
 

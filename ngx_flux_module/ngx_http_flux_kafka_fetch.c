@@ -49,7 +49,8 @@ ngx_http_flux_fetch_limit(ngx_http_flux_consumer_t *consumer, const char *name)
     char    value[32];
     size_t  len = sizeof(value);
 
-    if (rd_kafka_conf_get(rd_kafka_conf(consumer->client.handle), name, value, &len)
+    if (rd_kafka_conf_get(rd_kafka_conf(consumer->client.handle), name, value,
+                          &len)
         != RD_KAFKA_CONF_OK)
     {
         return INT32_MAX;

@@ -195,6 +195,18 @@ def test_garbage_in_the_cache_is_refused(
     assert snapshot(n.poll("/live")) == ({}, False)
 
 
+def test_what_is_quiet_is_kept_as_long_as_nginx_runs(
+        kafka, nginx, module, redis):
+    topic = kafka.create_topic()
+    nginx(**settings(kafka, topic, url(redis)))
+    kafka.send(topic, 1, key="a")
+    wait_for(lambda: redis.fields(), 10)
+    key = list(redis.fields().values())[0]
+    wait_for(lambda: int(redis("TTL", key)[0]) > 600000, 10)
+    redis("EXPIRE", key, "300")
+    wait_for(lambda: int(redis("TTL", key)[0]) > 600000, 20)
+
+
 def test_a_cache_of_the_wrong_type_changes_nothing(
         kafka, nginx, module, redis):
     topic = kafka.create_topic()

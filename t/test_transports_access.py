@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from harness.process import wait_for
+from harness.ws import frame
 
 
 @pytest.fixture
@@ -351,18 +352,6 @@ def test_a_reader_that_takes_nothing_is_ended(live, kafka, transport):
             pass
     except ConnectionResetError:
         pass
-
-
-def frame(opcode, payload, fin=True):
-    size = len(payload)
-    head = bytes([(0x80 if fin else 0) | opcode])
-    if size < 126:
-        head += bytes([0x80 | size])
-    elif size < 65536:
-        head += bytes([0xfe]) + size.to_bytes(2, "big")
-    else:
-        head += bytes([0xff]) + size.to_bytes(8, "big")
-    return head + b"\0\0\0\0" + payload
 
 
 def close_code(s):

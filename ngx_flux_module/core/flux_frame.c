@@ -26,6 +26,10 @@ static const char  flux_pairs[] =
     "8081828384858687888990919293949596979899";
 
 
+static size_t flux_int64_length(int64_t n);
+static uint8_t *flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size);
+
+
 static size_t
 flux_base64_length(size_t size)
 {
@@ -197,7 +201,7 @@ flux_int64_digits(int64_t n, size_t *digits)
 }
 
 
-size_t
+static size_t
 flux_int64_length(int64_t n)
 {
     size_t  digits;
@@ -234,7 +238,9 @@ flux_int64_write(uint8_t *dst, int64_t n)
 }
 
 
-uint8_t *
+/* RFC 4648, section 4: padded */
+
+static uint8_t *
 flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size)
 {
     static const char  digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

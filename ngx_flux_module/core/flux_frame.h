@@ -63,10 +63,6 @@ size_t flux_message_delete(uint8_t *dst, const uint8_t *address,
 
 /* Decimal text of a number, at most 20 bytes; returns its end. */
 uint8_t *flux_int64_write(uint8_t *dst, int64_t n);
-size_t flux_int64_length(int64_t n);
-
-/* The base64 (RFC 4648 section 4, padded) of bytes. */
-uint8_t *flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size);
 
 /* The check that stands for a record in log and cursor; never 0. */
 uint16_t flux_record_check(const uint8_t *key, size_t key_size,

@@ -93,9 +93,6 @@ extern const flux_topic_t  flux_topic_demand;
 
 /* cities.c */
 
-/* "New York" becomes "new-york". FLUX_INVALID: no slug can be made of it. */
-flux_rc_t flux_city_slug(char slug[FLUX_SLUG_SIZE], const char *name);
-
 flux_city_t *flux_city_find(flux_weather_t *weather, const char *slug);
 flux_rc_t flux_city_configure(flux_weather_t *weather, const char *name);
 

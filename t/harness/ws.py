@@ -12,6 +12,19 @@ from websockets.sync.client import connect
 from .stream import Stream
 
 
+def frame(opcode, payload, fin=True):
+    """A client's frame as bytes, masked with zeros (RFC 6455, 5.2)."""
+    size = len(payload)
+    head = bytes([(0x80 if fin else 0) | opcode])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += b"\xfe" + size.to_bytes(2, "big")
+    else:
+        head += b"\xff" + size.to_bytes(8, "big")
+    return head + b"\0\0\0\0" + payload
+
+
 class WebSocket(Stream):
     def __init__(self, url, headers=None, cursor=None, room=(), key=(),
                  query=None, origin=None, subprotocols=None, compress=False,
