@@ -11,18 +11,21 @@ import datetime
 import json
 import os
 import platform
+import re
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import socket as sockets
 from pathlib import Path
 
 from servers import (
-    BUILD, NGINX, ROOT, TOOLS, Centrifugo, Flux, Missing, Nchan, Raw, RawPair,
-    SocketIO, WebSockets, children, free_port, wait)
+    BUILD, NGINX, ROOT, TOOLS, Centrifugo, Flux, FluxTls, Missing, Nchan, Raw,
+    RawPair, SocketIO, WebSockets, children, free_port, wait)
 
 RESULTS = TOOLS / "results.json"
 PEERS = [WebSockets, Nchan, SocketIO, Centrifugo]
@@ -170,24 +173,77 @@ def p3(kafka, options):
     rows = {}
     topic = kafka.topic()
     kafka.fill(topic, 100)
-    for kind, transport in [(Flux, "ws"), (Flux, "sse"), (Nchan, "ws"),
-                            (Nchan, "sse"), (WebSockets, "ws"),
-                            (SocketIO, "ws")]:
-        if kind.name in skipped or (
-                options.only and kind.name.lower() not in options.only):
-            continue
-        try:
-            with kind(kafka.brokers, topic) as server:
-                result = Load("stream", server, transport, readers=readers,
-                              warm=1, secs=.2, grace=0).result()
-        except Missing as e:
-            skipped[kind.name] = str(e).strip()
-            continue
-        rows[f"{kind.name} {transport}"] = [result]
-        say(f"  P3 {kind.name} {transport}: "
-            f"{result['kb_per_reader']:.2f} KB, opening "
-            f"{result['open_cpu_us']:.0f} us")
+    lean = {"server": "flux_detach on;"}
+    contenders = [
+        (kind, transport, more)
+        for kind, transports, more in [
+            (Flux, "ws sse", {}), (Flux, "ws sse", lean),
+            (FluxTls, "ws sse", {}), (FluxTls, "ws sse", lean),
+            (Nchan, "ws sse", {}), (WebSockets, "ws", {}),
+            (SocketIO, "ws", {})]
+        for transport in transports.split()]
+    for _ in range(options.rounds):
+        for kind, transport, more in contenders:
+            if kind.name in skipped or (
+                    options.only and kind.name.lower() not in options.only):
+                continue
+            row = " ".join([kind.name, transport,
+                            *(["TLS 1.3"] if kind is FluxTls else []),
+                            *(["flux_detach"] if more else [])])
+            try:
+                with kind(kafka.brokers, topic, **more) as server:
+                    if kind is FluxTls:
+                        result = idle_tls(server, transport, readers // 5)
+                    else:
+                        result = Load("stream", server, transport,
+                                      readers=readers, warm=1, secs=.2,
+                                      grace=0).result()
+            except Missing as e:
+                skipped[kind.name] = str(e).strip()
+                continue
+            rows.setdefault(row, []).append(result)
+            say(f"  P3 {row}: {result['kb_per_reader']:.2f} KB, opening "
+                f"{result['open_cpu_us']:.0f} us")
     return rows
+
+
+HANDSHAKE = {
+    "sse": "Accept: text/event-stream\r\n",
+    "ws": "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+          "Sec-WebSocket-Version: 13\r\n"
+          "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"}
+
+
+def idle_tls(server, transport, count):
+    """What the load client does for P3, over TLS."""
+    def pss():
+        return sum(int(re.search(r"^Pss: *(\d+)", Path(
+            f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
+            for pid in server.pids())
+
+    context = ssl._create_unverified_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    hello = (f"GET {server.path} HTTP/1.1\r\nHost: localhost\r\n"
+             f"{HANDSHAKE[transport]}\r\n").encode()
+    before, cpu = pss(), sum(cpu_of(pid) for pid in server.pids())
+    readers = []
+    for _ in range(count):
+        s = context.wrap_socket(sockets.create_connection(
+            ("127.0.0.1", server.port)))
+        s.sendall(hello)
+        readers.append(s)
+    for s in readers:
+        got = b""
+        while b'"type":"cursor"' not in got:
+            got += s.recv(1 << 16)
+    time.sleep(1)
+    result = {
+        "kb_per_reader": (pss() - before) / count,
+        "open_cpu_us": 1e6 / count * (
+            sum(cpu_of(pid) for pid in server.pids()) - cpu)}
+    for s in readers:
+        s.close()
+    return result
 
 
 def p4(kafka, options):

@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -203,6 +204,7 @@ class Nginx(Server):
 
 class Flux(Nginx):
     name = "Flux"
+    scheme = "http"
 
     def __init__(self, brokers, topic, zone="64m", feed="", server="",
                  stream="room", module=None, compress="off", **options):
@@ -218,7 +220,7 @@ class Flux(Nginx):
     def start(self, ready=True):
         self.start_nginx(
             self.module,
-            f"""connection_pool_size 384; request_pool_size 768;
+            f"""connection_pool_size 384; request_pool_size 832;
     flux_zone flux {self.zone};
     flux_kafka main {{ brokers {self.brokers}; }}
     flux_feed room {{ topic {self.topic}; {self.feed} }}""",
@@ -232,11 +234,29 @@ class Flux(Nginx):
         import json
         import urllib.request
         with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}/status") as answer:
+                f"{self.scheme}://127.0.0.1:{self.port}/status",
+                context=ssl._create_unverified_context()) as answer:
             return json.load(answer)
 
     def ready(self):
         return self.status()["feeds"]["room"]["ready"]
+
+
+class FluxTls(Flux):
+    listen = "ssl"
+    scheme = "https"
+
+    def start_nginx(self, module, http, server):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+             "/CN=localhost", "-keyout", self.directory / "key.pem", "-out",
+             self.directory / "cert.pem"], check=True, capture_output=True)
+        super().start_nginx(module, http, f"""
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate {self.directory}/cert.pem;
+        ssl_certificate_key {self.directory}/key.pem;
+        {server}""")
 
 
 class Nchan(Nginx):

@@ -179,6 +179,11 @@ ngx_http_flux_backlog_cover(ngx_http_flux_behind_t *behind,
     }
 
     for (i = 0; i < n; i++) {
+
+        if (place[i].id == FLUX_NONE) {
+            continue;
+        }
+
         partition = &ngx_http_flux_hub.zone->log.partitions[place[i].id];
 
         if (partition->feed == room->room->feed->slot
@@ -226,6 +231,11 @@ ngx_http_flux_backlog_look(ngx_http_flux_behind_t *behind,
         }
 
         return cover->left ? NGX_DECLINED : NGX_DONE;
+    }
+
+    if (ngx_http_flux_hub.zone->log.partitions[entry->partition].start < 0) {
+        /* from the cache: the reader's place there is not known yet */
+        return NGX_DECLINED;
     }
 
     /* a partition added since */

@@ -13,7 +13,8 @@
 /* Where a reader is in a partition of the feeds it reads. */
 
 typedef struct {
-    uint32_t                      id;           /* in the zone */
+    uint32_t                      id;           /* in the zone, or FLUX_NONE:
+                                                   not read here yet */
     uint32_t                      fingerprint;
     uint32_t                      partition;
     uint16_t                      check;
@@ -30,6 +31,7 @@ typedef struct {
     int64_t                       time;         /* expired keys it knows of */
     ngx_array_t                   places;       /* of behind_place_t */
     flux_cursor_section_t        *cursor;       /* as it came */
+    ngx_uint_t                    unread;       /* places that wait for ids */
     unsigned                      placed:1;     /* `places` are looked up */
 } ngx_http_flux_behind_section_t;
 
@@ -132,6 +134,17 @@ ngx_http_flux_behind_section_t *ngx_http_flux_behind_here(
  * NGX_BUSY: the feeds' partitions are not known yet.
  */
 ngx_int_t ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind);
+
+
+/* --- behind_unread.c --- */
+
+/* Adds the cursor's places of partitions that were not read here yet. */
+ngx_int_t ngx_http_flux_behind_keep_unread(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section);
+
+/* Looks which of them have been by now. */
+void ngx_http_flux_behind_resolve(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section);
 
 
 /* --- snapshot.c --- */

@@ -99,15 +99,18 @@ ngx_http_flux_behind_judge_sections(ngx_http_flux_behind_t *behind,
             return NGX_BUSY;
         }
 
-        *belongs |= ngx_http_flux_behind_belongs(behind,
-                                                 &behind->sections[s]);
-
         if (!behind->sections[s].placed
             && ngx_http_flux_behind_place_section(behind, &behind->sections[s])
                != NGX_OK)
         {
             return NGX_ERROR;
         }
+
+        ngx_http_flux_behind_resolve(behind, &behind->sections[s]);
+
+        *belongs |= behind->sections[s].unread
+                    || ngx_http_flux_behind_belongs(behind,
+                                                    &behind->sections[s]);
     }
 
     return NGX_OK;
@@ -123,6 +126,17 @@ ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
     flux_log_t                    *log = &ngx_http_flux_hub.zone->log;
     ngx_http_flux_reset_t          reset;
     ngx_http_flux_behind_place_t  *place = room->section->places.elts;
+
+    if (room->section->unread) {
+
+        /* not where the channel is, and the cursor keeps it */
+
+        behind->ahead = 1;
+
+        if (ngx_http_flux_hub.positions[room->room->feed->index].n == 0) {
+            return;
+        }
+    }
 
     if (!ngx_http_flux_behind_belongs(behind, room->section)) {
         ngx_http_flux_behind_begin_anew(room, NGX_HTTP_FLUX_RESET_FOREIGN);
@@ -159,7 +173,13 @@ ngx_http_flux_behind_judge_place(ngx_http_flux_behind_t *behind,
     uint16_t           check;
     uint32_t           node = room->room->node;
     flux_log_t        *log = &ngx_http_flux_hub.zone->log;
-    flux_partition_t  *partition = &log->partitions[place->id];
+    flux_partition_t  *partition;
+
+    if (place->id == FLUX_NONE) {
+        return NGX_HTTP_FLUX_RESET_NONE;
+    }
+
+    partition = &log->partitions[place->id];
 
     if (partition->feed != room->room->feed->slot) {
         return NGX_HTTP_FLUX_RESET_NONE;
@@ -256,7 +276,7 @@ ngx_http_flux_behind_place_section(ngx_http_flux_behind_t *behind,
 
     section->placed = 1;
 
-    return NGX_OK;
+    return ngx_http_flux_behind_keep_unread(behind, section);
 }
 
 

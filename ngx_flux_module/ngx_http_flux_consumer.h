@@ -2,8 +2,8 @@
  * The inside of the consumer, for ngx_http_flux_kafka*.c.
  *
  * A consumer is one cluster read by this worker.  All of it runs in nginx's
- * event loop; for what librdkafka can only do by waiting there is its client's
- * assistant.
+ * event loop; for what can only be done by waiting, for a cluster or for the
+ * kernel, there is its client's assistant.
  */
 
 #ifndef _NGX_HTTP_FLUX_CONSUMER_H_INCLUDED_
@@ -85,6 +85,8 @@ struct ngx_http_flux_consumer_s {
         int64_t                 messages_left;
         int64_t                 bytes_left;
     } fetch;
+
+    flux_fresh_t                fresh;
 
     uint64_t                    changed;    /* feeds whose state changed */
     ngx_msec_t                  look_delay;
@@ -223,6 +225,12 @@ void ngx_http_flux_kafka_fetch_init(ngx_http_flux_consumer_t *consumer);
 /* So much has left librdkafka's queue. */
 void ngx_http_flux_kafka_fetch_taken(ngx_http_flux_consumer_t *consumer,
     size_t messages, size_t bytes);
+
+
+/* kafka_memory.c */
+
+/* Many records come: has memory made for more. */
+void ngx_http_flux_kafka_memory(ngx_http_flux_consumer_t *consumer);
 
 
 /* kafka_state.c */

@@ -29,7 +29,8 @@ typedef struct ngx_http_flux_assistant_s  ngx_http_flux_assistant_t;
 
 typedef enum {
     NGX_HTTP_FLUX_ASK_METADATA = 1,
-    NGX_HTTP_FLUX_ASK_OFFSETS
+    NGX_HTTP_FLUX_ASK_OFFSETS,
+    NGX_HTTP_FLUX_ASK_MEMORY
 } ngx_http_flux_ask_e;
 
 /* offsets are asked for as Kafka's ListOffsets does */
@@ -50,6 +51,9 @@ typedef struct {
     /* .offset: in, a time in Unix ms; out, an offset or an .err */
     rd_kafka_topic_partition_list_t  **lists;
     size_t                             nlists;
+
+    u_char                            *memory;
+    size_t                             size;
 } ngx_http_flux_question_t;
 
 
@@ -138,6 +142,12 @@ ngx_int_t ngx_http_flux_assistant_wait(ngx_msec_t timeout);
 ngx_http_flux_question_t *ngx_http_flux_question_new(ngx_http_flux_ask_e kind,
     size_t nlists);
 void ngx_http_flux_question_destroy(ngx_http_flux_question_t *question);
+
+
+/* kafka_memory.c */
+
+/* Returns once the kernel has made it. */
+void ngx_http_flux_kafka_memory_make(u_char *memory, size_t size);
 
 
 #endif /* _NGX_HTTP_FLUX_KAFKA_CLIENT_H_INCLUDED_ */

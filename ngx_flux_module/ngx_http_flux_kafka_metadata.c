@@ -249,6 +249,12 @@ ngx_http_flux_kafka_answer(ngx_http_flux_consumer_t *consumer,
 {
     consumer->asked = 0;
 
+    if (question->kind == NGX_HTTP_FLUX_ASK_MEMORY) {
+        ngx_http_flux_question_destroy(question);
+        ngx_http_flux_kafka_look(consumer);
+        return;
+    }
+
     if (question->kind == NGX_HTTP_FLUX_ASK_METADATA) {
         ngx_http_flux_metadata_answer(consumer, question);
 

@@ -13,7 +13,7 @@
 #define NGX_HTTP_FLUX_RECORDS  (NGX_HTTP_FLUX_BATCH_MESSAGES + FLUX_LOG_FEEDS)
 
 /* records between two steps towards what one will look at */
-#define NGX_HTTP_FLUX_AHEAD  4
+#define NGX_HTTP_FLUX_AHEAD  8
 
 /* the bytes of a value that are fetched ahead; then the hardware runs ahead */
 #define NGX_HTTP_FLUX_FETCH  512
@@ -98,6 +98,10 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
 
         consumer->nmessages = n;
         consumer->taken = 0;
+
+        if (n == NGX_HTTP_FLUX_BATCH_MESSAGES) {
+            ngx_http_flux_kafka_memory(consumer);
+        }
     }
 
     if (consumer->down) {

@@ -214,6 +214,37 @@ def test_a_killed_worker_and_a_server_that_was_away(server, client):
     assert len(one.of("snapshot")) == 1
 
 
+def test_many_that_are_cut_off_at_once_do_not_come_back_at_once(
+        proxy, client):
+    many = [client(proxy.url("/live")) for _ in range(8)]
+    for one in many:
+        one.wait("snapshot")
+    came = len(proxy.met)
+    proxy.cut()
+    wait_for(lambda: len(proxy.met) >= came + 8, 20, "all are back")
+    back = proxy.met[came:came + 8]
+    assert back[-1] - back[0] > 0.3
+
+
+@pytest.mark.slow
+def test_the_pauses_grow_while_the_server_is_away(server, proxy, client):
+    one = client(proxy.url("/live"), transports=["websocket"])
+    one.wait("snapshot")
+    came = len(proxy.met)
+    server.nginx.quit()
+    proxy.cut()
+    one.wait("state", value="offline", timeout=90)
+    tries = proxy.met[came:]
+    # 1 + 2 + 4 + … s, each times a random number: in 90 s a client that
+    # did not wait longer and longer would have come a hundred times
+    assert 5 <= len(tries) <= 12
+    assert max(b - a for a, b in zip(tries, tries[1:])) > 1
+    server.nginx.start()
+    one.wait("state", count=2, value="live", timeout=60)
+    server.send(1)
+    assert one.wait("update")["data"] == {"n": 1}
+
+
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
 def test_the_retry_of_an_end_is_obeyed(server, client, transport):
     one = client(server.nginx.url("/live"), transports=[transport])

@@ -18,7 +18,7 @@ KOSOKU = Path(sys.executable).with_name("kosoku")
 # messages of each of so many sizes, whole and in pieces, are enough
 QUICK = ["-x", "9.*", "-x", "12.*", "-x", "13.*"]
 BULK = ["-i", "9.*"]
-SIZES = (1, 3, 5, 11, 16)
+SIZES = (1, 5, 11)
 COMPRESSED = [part for chapter, sections in ((12, 5), (13, 7))
               for section in range(1, sections + 1) for size in SIZES
               for part in ("-i", f"{chapter}.{section}.{size}")]

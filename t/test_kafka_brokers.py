@@ -105,3 +105,33 @@ def test_a_broker_that_is_the_only_address_given_may_go(
     kafka.send(topic, {"n": 1}, key="k")
     reader.wait_value("f", "k", {"n": 1}, timeout=30)
     assert n.status()["clusters"]["main"]["state"] == "up"
+
+
+@pytest.mark.slow
+def test_a_partition_that_is_away_at_a_cold_start_is_told_once_when_it_is_back(
+        own_cluster, nginx, module):
+    kafka = own_cluster
+    topic = kafka.create_topic(assignment=[[1], [2], [3]])
+    settings = dict(kafka=kafka, server_conf=LIVE,
+                    http_conf=f"flux_feed f {{ topic {topic}; }}")
+    for i in range(12):
+        kafka.send(topic, {"n": i}, key=f"k{i % 3}", partition=i % 3)
+    first = nginx(**settings).sse("/live")
+    first.wait(lambda s: len(s.rooms["f"].values) == 3 if "f" in s.rooms
+               else False)
+    first.close()
+    kafka.nodes[2].kill()
+    two = nginx(ready=False, **settings)
+    reader = two.ws("/live", cursor=first.cursor)
+    kafka.send(topic, {"n": 12}, key="k0", partition=0)
+    reader.wait_value("f", "k0", {"n": 12}, timeout=30)
+    again = two.again(reader)
+    kafka.nodes[2].start()
+    wait_for(lambda: set(errors(two).values()) == {None}, 40,
+             "every partition is read")
+    kafka.send(topic, {"n": 13}, key="k2", partition=2)
+    for one, seen in (reader, [12, 13]), (again, [13]):
+        one.wait_value("f", "k2", {"n": 13}, timeout=20)
+        assert [d["n"] for d in one.data()] == seen
+        check_no_reset(one.messages)
+        assert not one.of_type("snapshot")

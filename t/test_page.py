@@ -620,6 +620,8 @@ def test_more_tabs_than_a_browser_has_connections(demo, open_page):
     one = demo()
     fill(one)
     tabs = [open_page(one.url(), before=HIDE)]
+    wait_price(tabs[0], "BTC-USD", "93,426.10")
+    wait_connected(tabs[0])
     for _ in range(7):
         tabs[-1].evaluate("hide(true)")
         tabs.append(tabs[0].context.new_page())

@@ -158,3 +158,50 @@ def test_another_cluster_on_the_same_address_is_told_as_recreated_or_foreign(
     again = n.again(left)
     again.wait(lambda s: "f" in s.rooms and s.rooms["f"].values == wanted)
     assert again.of_type("reset")[0]["reason"] in ("recreated", "foreign")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+def test_a_cluster_that_is_away_at_a_cold_start_costs_a_resumed_reader_nothing(
+        kafka, own_kafka, nginx, module, transport):
+    """What its cursor says of the cluster is kept, and right afterwards."""
+    here, there = kafka.create_topic(partitions=2), own_kafka.create_topic()
+    settings = dict(kafka=kafka, http_conf=f"""
+        flux_kafka second {{ brokers {own_kafka.brokers}; }}
+        flux_feed f {{ kafka main; topic {here}; }}
+        flux_feed g {{ kafka second; topic {there}; }}""",
+        server_conf="location = /live { flux_stream f g; }")
+    one = nginx(**settings)
+    for i in range(3):
+        kafka.send(here, {"n": i}, key="a", partition=i % 2)
+        own_kafka.send(there, {"n": i}, key="b")
+    first = getattr(one, transport)("/live")
+    first.wait_value("g", "b", {"n": 2})
+    first.wait_value("f", "a", {"n": 2})
+    first.close()
+    own_kafka.stop()
+    two = nginx(ready=False, **settings)
+    wait_for(lambda: two.status()["feeds"]["f"]["ready"], 10)
+    readers = [getattr(two, transport)("/live", cursor=first.cursor)]
+    kafka.send(here, {"n": 10}, key="a", partition=0)
+    readers[0].wait_value("f", "a", {"n": 10})
+    # with what it was told meanwhile, too
+    readers.append(two.again(readers[0]))
+    polled = two.poll("/live", cursor=first.cursor, wait="1s")
+    assert [m["data"] for m in polled.messages] == [{"n": 10}]
+    readers.append(two.sse("/live", cursor=polled.cursor))
+    kafka.send(here, {"n": 11}, key="a", partition=1)
+    for reader in readers:
+        reader.wait_value("f", "a", {"n": 11})
+    own_kafka.start()
+    own_kafka.send(there, {"n": 3}, key="b")
+    for reader in readers:
+        reader.wait_value("g", "b", {"n": 3}, timeout=30)
+    kafka.send(here, {"n": 12}, key="a", partition=0)
+    own_kafka.send(there, {"n": 4}, key="b")
+    for reader, seen in zip(readers, ([10, 11, 12], [11, 12], [11, 12])):
+        reader.wait_value("g", "b", {"n": 4})
+        reader.wait_value("f", "a", {"n": 12})
+        assert [d["n"] for d in reader.data("g")] == [3, 4]
+        assert [d["n"] for d in reader.data("f")] == seen
+        assert not reader.of_type("reset") and not reader.of_type("snapshot")

@@ -9,6 +9,8 @@ import { drawSpark, sparkline } from "./spark.js";
 import { themed } from "./theme.js";
 
 const HEIGHT = 180;
+/* between two marks of the time axis: they are told to a second */
+const SECONDS = [1, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200];
 let loading;
 
 function load() {
@@ -57,7 +59,7 @@ export function chart(node, name, history) {
             series: [{}, { label: name, stroke: colour("--accent"),
                            width: 2, points: { show: false } }],
             axes: [
-                { ...line, space: 90, values: (_, ticks) =>
+                { ...line, space: 90, incrs: SECONDS, values: (_, ticks) =>
                     ticks.map((tick) => exact(tick * 1000)) },
                 { ...line, size: 76, values: (_, ticks) =>
                     ticks.map((tick) => axis(tick, ticks[1] - ticks[0])) },

@@ -66,6 +66,7 @@ export class Store {
     #feeds = new Map();
     #numbers;
     #listeners = new Map();
+    #heard = new Map();
     /** called with each update, whatever its room */
     onUpdate = null;
     /** the cursor of the saved state, if there is one */
@@ -85,12 +86,13 @@ export class Store {
         return this.#feeds.get(room);
     }
 
-    /** `heard(key)`: that key changed; without a key: all of them. */
-    watch(live, name, heard) {
+    /** Keeps the feed of a room as the room is. */
+    follow(live, name) {
         if (this.#listeners.has(name)) {
             return;
         }
         const feed = this.feed(name), room = live.room(name);
+        const heard = (key) => this.#heard.get(name)?.(key);
         this.#listeners.set(name, [
             room.on("snapshot", ({ items }) => {
                 feed.clear();
@@ -109,7 +111,13 @@ export class Store {
                 heard(key);
             }),
         ]);
-        if (feed.known) {
+    }
+
+    /** Follows; `heard(key)`: that key changed, without a key: all of them. */
+    watch(live, name, heard) {
+        this.follow(live, name);
+        this.#heard.set(name, heard);
+        if (this.feed(name).known) {
             heard();
         }
     }
@@ -117,6 +125,7 @@ export class Store {
     forget(name) {
         this.#listeners.get(name)?.forEach((off) => off());
         this.#listeners.delete(name);
+        this.#heard.delete(name);
         this.#feeds.delete(name);
     }
 

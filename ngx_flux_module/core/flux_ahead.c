@@ -21,6 +21,8 @@ static uint32_t flux_ahead_node(const flux_log_t *log, uint32_t hash);
 static void flux_ahead_entry(const flux_log_t *log, uint64_t position,
     size_t length);
 static void flux_ahead_node_of(const flux_log_t *log, uint32_t node);
+static size_t flux_ahead_fresh(uint64_t used, uint64_t size, size_t most,
+    uint64_t *known);
 
 
 void
@@ -114,18 +116,20 @@ flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
 }
 
 
-/* The first of its bucket that may be it. */
+/* The first of its bucket, if it may be it; else the second is asked for. */
 
 static uint32_t
 flux_ahead_node(const flux_log_t *log, uint32_t hash)
 {
     uint32_t  node = *flux_index_bucket(log, hash);
 
-    while (node != FLUX_NONE && log->nodes[node].room.hash != hash) {
-        node = log->nodes[node].room.next;
+    if (node == FLUX_NONE || log->nodes[node].room.hash == hash) {
+        return node;
     }
 
-    return node;
+    flux_ahead_node_of(log, log->nodes[node].room.next);
+
+    return FLUX_NONE;
 }
 
 
@@ -158,4 +162,54 @@ flux_ahead_entry(const flux_log_t *log, uint64_t position, size_t length)
     }
 
     __builtin_prefetch(p + length - 1);
+}
+
+
+size_t
+flux_log_fresh(const flux_log_t *log, flux_fresh_t *known, size_t most,
+    uint8_t **memory)
+{
+    size_t                    size;
+    const flux_log_header_t  *h = log->header;
+
+    *memory = log->ring;
+
+    /* the first lap is number one */
+
+    size = flux_ahead_fresh(flux_log_head(log) - log->ring_size,
+                            log->ring_size, most, &known->ring);
+    if (size) {
+        *memory += known->ring - size;
+        return size;
+    }
+
+    *memory = (uint8_t *) log->nodes;
+
+    size = flux_ahead_fresh(h->used * sizeof(flux_node_t),
+                            h->nnodes * sizeof(flux_node_t), most,
+                            &known->nodes);
+
+    *memory += known->nodes - size;
+
+    return size;
+}
+
+
+/* The size of a piece that ends at *known. */
+
+static size_t
+flux_ahead_fresh(uint64_t used, uint64_t size, size_t most, uint64_t *known)
+{
+    uint64_t  ahead, from;
+
+    ahead = used < most ? used : most;
+    from = *known > used ? *known : used;
+
+    if (from - used > ahead / 2 || from >= size) {
+        return 0;
+    }
+
+    *known = used + ahead < size ? used + ahead : size;
+
+    return (size_t) (*known - from);
 }

@@ -374,6 +374,20 @@ typedef enum {
 void flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
     flux_ahead_t step);
 
+/* Up to where a caller knows of it, in bytes; zeros at first. */
+typedef struct {
+    uint64_t  ring;
+    uint64_t  nodes;
+} flux_fresh_t;
+
+/*
+ * Memory that will soon be written to for the first time: as much again as is
+ * in use, `most` bytes at most.  It is told of once, in pieces; 0: there is
+ * none, or enough of it is known.
+ */
+size_t flux_log_fresh(const flux_log_t *log, flux_fresh_t *known, size_t most,
+    uint8_t **memory);
+
 /*
  * Makes room for a message of these lengths and returns where to write it, or
  * NULL when it can never fit.

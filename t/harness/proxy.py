@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 
 
 class Proxy:
@@ -16,6 +17,7 @@ class Proxy:
         self.port = self.listener.getsockname()[1]
         self.open = []
         self.lost = set()           # what goes nowhere
+        self.met = []               # when somebody came
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path):
@@ -31,6 +33,7 @@ class Proxy:
                              daemon=True).start()
 
     def _serve(self, near):
+        self.met.append(time.monotonic())
         head = near.recv(65536)
         self.open.append(near)
         if any(word in head.lower() for word in self.silent):
