@@ -9,7 +9,12 @@ FROM docker.io/library/debian:bookworm-slim AS base
 FROM base AS build
 
 COPY tools /src/tools
-RUN /src/tools/packages nginx build
+RUN /src/tools/packages nginx build chart
+
+# uPlot, for the page's larger chart: its checksum is in tools/uplot
+RUN mkdir -p /out/usr/share/flux/vendor \
+    && uplot=$(/src/tools/uplot) \
+    && cp -r "$uplot" /out/usr/share/flux/vendor/uplot
 
 COPY . /src
 RUN make -C /src module producers \
@@ -19,7 +24,7 @@ FROM base
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        nginx librdkafka1 libjansson4 libhiredis0.14 libcurl4 libxml2 \
+        nginx librdkafka1 libjansson4 libhiredis0.14 liburing2 libcurl4 libxml2 \
         ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home flux \

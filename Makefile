@@ -4,6 +4,7 @@
 # make producers build/flux-crypto and its sisters
 # make install   module and producers into the system (PREFIX, DESTDIR)
 # make bench     the load scenarios       make fuzz   the fuzzers
+# make bench-page  the page in a browser: first price, CPU, bytes
 # make deps      Debian's packages for building
 # make clean
 #
@@ -11,7 +12,7 @@
 # BROKERS=       an existing Kafka (host:port,...): none is started then
 # SANITIZE=1     build and test with AddressSanitizer and UBSan
 # TESTS=         what `make test` hands to pytest (-k NAME, a file, ...)
-# SCENARIO=      which of p1 ... p9 `make bench` runs, and its options
+# SCENARIO=      which of p1 ... p9, slow `make bench` runs, and its options
 
 .DELETE_ON_ERROR:
 
@@ -33,7 +34,7 @@ JOBS    := -j$(shell nproc)
 
 export PORT BROKERS BUILD SANITIZE
 
-.PHONY: all run test module producers bench fuzz install clean deps
+.PHONY: all run test module producers bench bench-page fuzz install clean deps
 
 all: module producers
 
@@ -58,6 +59,9 @@ fuzz:
 	@tools/packages build fuzz
 	@$(MAKE) --no-print-directory -C t/fuzz BUILD="$(ROOT)/build"
 	@$(MAKE) --no-print-directory -C producers BUILD="$(ROOT)/build" fuzz
+
+bench-page: module
+	@"$$(tools/test --venv | tail -n 1)/bin/python" bench/page.py
 
 bench: module
 	@tools/packages kafka bench

@@ -11,20 +11,21 @@ import datetime
 import json
 import os
 import platform
+import re
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import zlib
 import socket as sockets
 from pathlib import Path
 
 from servers import (
-    BUILD, NGINX, ROOT, TOOLS, Centrifugo, Flux, Missing, Nchan, Raw, RawPair,
-    SocketIO, WebSockets, children, free_port, wait)
+    BUILD, NGINX, ROOT, TOOLS, Centrifugo, Flux, FluxTls, Missing, Nchan, Raw,
+    RawPair, SocketIO, WebSockets, children, free_port, wait)
 
 RESULTS = TOOLS / "results.json"
 PEERS = [WebSockets, Nchan, SocketIO, Centrifugo]
@@ -172,24 +173,77 @@ def p3(kafka, options):
     rows = {}
     topic = kafka.topic()
     kafka.fill(topic, 100)
-    for kind, transport in [(Flux, "ws"), (Flux, "sse"), (Nchan, "ws"),
-                            (Nchan, "sse"), (WebSockets, "ws"),
-                            (SocketIO, "ws")]:
-        if kind.name in skipped or (
-                options.only and kind.name.lower() not in options.only):
-            continue
-        try:
-            with kind(kafka.brokers, topic) as server:
-                result = Load("stream", server, transport, readers=readers,
-                              warm=1, secs=.2, grace=0).result()
-        except Missing as e:
-            skipped[kind.name] = str(e).strip()
-            continue
-        rows[f"{kind.name} {transport}"] = [result]
-        say(f"  P3 {kind.name} {transport}: "
-            f"{result['kb_per_reader']:.2f} KB, opening "
-            f"{result['open_cpu_us']:.0f} us")
+    lean = {"server": "flux_detach on;"}
+    contenders = [
+        (kind, transport, more)
+        for kind, transports, more in [
+            (Flux, "ws sse", {}), (Flux, "ws sse", lean),
+            (FluxTls, "ws sse", {}), (FluxTls, "ws sse", lean),
+            (Nchan, "ws sse", {}), (WebSockets, "ws", {}),
+            (SocketIO, "ws", {})]
+        for transport in transports.split()]
+    for _ in range(options.rounds):
+        for kind, transport, more in contenders:
+            if kind.name in skipped or (
+                    options.only and kind.name.lower() not in options.only):
+                continue
+            row = " ".join([kind.name, transport,
+                            *(["TLS 1.3"] if kind is FluxTls else []),
+                            *(["flux_detach"] if more else [])])
+            try:
+                with kind(kafka.brokers, topic, **more) as server:
+                    if kind is FluxTls:
+                        result = idle_tls(server, transport, readers // 5)
+                    else:
+                        result = Load("stream", server, transport,
+                                      readers=readers, warm=1, secs=.2,
+                                      grace=0).result()
+            except Missing as e:
+                skipped[kind.name] = str(e).strip()
+                continue
+            rows.setdefault(row, []).append(result)
+            say(f"  P3 {row}: {result['kb_per_reader']:.2f} KB, opening "
+                f"{result['open_cpu_us']:.0f} us")
     return rows
+
+
+HANDSHAKE = {
+    "sse": "Accept: text/event-stream\r\n",
+    "ws": "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+          "Sec-WebSocket-Version: 13\r\n"
+          "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"}
+
+
+def idle_tls(server, transport, count):
+    """What the load client does for P3, over TLS."""
+    def pss():
+        return sum(int(re.search(r"^Pss: *(\d+)", Path(
+            f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
+            for pid in server.pids())
+
+    context = ssl._create_unverified_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    hello = (f"GET {server.path} HTTP/1.1\r\nHost: localhost\r\n"
+             f"{HANDSHAKE[transport]}\r\n").encode()
+    before, cpu = pss(), sum(cpu_of(pid) for pid in server.pids())
+    readers = []
+    for _ in range(count):
+        s = context.wrap_socket(sockets.create_connection(
+            ("127.0.0.1", server.port)))
+        s.sendall(hello)
+        readers.append(s)
+    for s in readers:
+        got = b""
+        while b'"type":"cursor"' not in got:
+            got += s.recv(1 << 16)
+    time.sleep(1)
+    result = {
+        "kb_per_reader": (pss() - before) / count,
+        "open_cpu_us": 1e6 / count * (
+            sum(cpu_of(pid) for pid in server.pids()) - cpu)}
+    for s in readers:
+        s.close()
+    return result
 
 
 def p4(kafka, options):
@@ -220,80 +274,108 @@ def p4(kafka, options):
 TICK = ('{"at":%d,"seq":%d,"symbol":"%s","price":"%.2f","bid":"%.2f",'
         '"ask":"%.2f","volume_24h":"%.4f","change_24h":"%.3f",'
         '"open_24h":"%.2f","high_24h":"%.2f","low_24h":"%.2f",'
-        '"source":"coinbase","received":%d}')
+        '"source":"coinbase","lot":8}')
+COINS = dict(zip(("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD",
+                  "DOGE-USD", "LTC-USD", "LINK-USD", "AVAX-USD", "DOT-USD"),
+                 (61234.1, 3312.4, 151.2, 2.5312, 1.4121, .1312, 71.23,
+                  13.42, 27.13, 5.41)))
 
 
-def ticks(count):
-    """Records like those of a ticker, always the same."""
+def ticks(ended):
+    """Records like those of a ticker, on a walk that is always the same."""
     import random
     r = random.Random(7)
-    symbols = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD"]
-    price = dict(zip(symbols, (61234.1, 3312.4, 151.2, .5312, .4121)))
-    for i in range(count):
-        s = symbols[r.randrange(5)]
+    price, opened = dict(COINS), dict(COINS)
+    low, high, change = dict(COINS), dict(COINS), dict.fromkeys(COINS, 1.5)
+    volume = dict.fromkeys(COINS, 15234.)
+    seq = 10 ** 9
+    while not ended.is_set():
+        seq += 1
+        s = r.choice(list(COINS))
         price[s] *= 1 + r.gauss(0, .0004)
         p = price[s]
-        yield s, TICK % (10 ** 18 + i, 10 ** 9 + i, s, p, p * .9999,
-                         p * 1.0001, 15234 + r.random(), r.gauss(0, 2),
-                         p * .98, p * 1.03, p * .97, 1700000000000 + i)
+        low[s], high[s] = min(low[s], p), max(high[s], p)
+        change[s] += r.gauss(0, .02)
+        volume[s] += r.random()
+        yield s, TICK % (time.time_ns(), seq, s, p, p * .9999, p * 1.0001,
+                         volume[s], change[s], opened[s], high[s], low[s])
 
 
-def wire(port, headers, secs):
-    """Bytes of a stream's body, and those of it inflated."""
-    with sockets.create_connection(("127.0.0.1", port)) as s:
-        s.sendall(("GET /live HTTP/1.0\r\nHost: localhost\r\n"
-                   "Accept: text/event-stream\r\n" + headers +
-                   "\r\n").encode())
-        s.settimeout(.1)
-        got, end = b"", time.monotonic() + secs
-        while time.monotonic() < end:
-            try:
-                more = s.recv(1 << 16)
-            except TimeoutError:
-                continue
-            if not more:
-                break
-            got += more
-    head, _, body = got.partition(b"\r\n\r\n")
-    plain = body
-    if b"content-encoding: gzip" in head.lower():
-        plain = zlib.decompressobj(31).decompress(body)
-    return len(body), plain.count(b'"type":"update"')
-
-
-def p5(kafka, options):
-    """bytes on the wire per message, ticker records at 100/s"""
-    rows = {}
-    for name, headers in (("plain", ""),
-                          ("gzip", "Accept-Encoding: gzip\r\n")):
-        topic = kafka.topic()
-        server = Flux(kafka.brokers, topic, server="")
-        start_nginx = server.start_nginx
-        server.start_nginx = lambda m, h, s: start_nginx(
-            m, h, s.replace("flux_compress off;", "flux_compress on;"))
-        with server:
-            feeder = threading.Thread(
-                target=feed_lines, args=(kafka, topic, ticks(600), .01))
-            feeder.start()
-            size, messages = wire(server.port, headers, 7)
-            feeder.join()
-        rows[f"Flux sse {name}"] = [{"bytes": size / max(1, messages),
-                                     "messages": messages}]
-        say(f"  P5 {name}: {size / max(1, messages):.0f} B per message "
-            f"of {messages}")
-    return rows
-
-
-def feed_lines(kafka, topic, records, pause):
+def feed(kafka, topic, rate, ended):
+    """Ticks until it ends."""
     process = subprocess.Popen([TOOLS / "kafka", "lines", kafka.brokers,
                                 topic], stdin=subprocess.PIPE, text=True,
                                stdout=subprocess.DEVNULL)
-    for key, value in records:
+    began = time.monotonic()
+    for n, (key, value) in enumerate(ticks(ended)):
         process.stdin.write(f"{key}\t{value}\n")
         process.stdin.flush()
-        time.sleep(pause)
+        time.sleep(max(0, began + (n + 1) / rate - time.monotonic()))
     process.stdin.close()
     process.wait()
+
+
+def ticker(kafka, kind, transport, readers, rate, secs, compress=True,
+           churn=0):
+    server = kind(kafka.brokers, kafka.topic(),
+                  compress="on" if compress else "off")
+    ended = threading.Event()
+    with server:
+        feeder = threading.Thread(target=feed, args=(kafka, server.topic,
+                                                     rate, ended))
+        feeder.start()
+        time.sleep(2)
+        try:
+            # as if they had come long ago: the first restart is behind them
+            load = Load("stream", server, transport, readers=readers,
+                        warm=100 / rate, secs=secs, compress=True,
+                        churn=churn)
+            result = load.result()
+        finally:
+            ended.set()
+            feeder.join()
+    if result["broken"] or kind is Flux and (
+            result["gaps"] or result["repeats"]):
+        raise RuntimeError(f"not what was sent: {result}")
+    return result
+
+
+def p5(kafka, options):
+    """a ticker of ten keys, 313 bytes a message, compressed"""
+    rows = {}
+    for number in range(options.rounds):
+        # what a message takes is the same each time, what it costs is not
+        for rate, secs in ((50, 10), (10, 20))[:1 if number else 2]:
+            for readers, churn, compress in (
+                    (1, 0, False), (1, 0, True), (100, 0, True),
+                    (1000, 0, False), (1000, 0, True), (1000, 10, True)):
+                for transport in ("ws", "sse"):
+                    row = ticker_row(transport, rate, readers, churn, compress)
+                    result = ticker(kafka, Flux, transport, readers, rate,
+                                    secs, compress, churn)
+                    rows.setdefault(row, []).append(result)
+                    say(f"  P5 {row}: {result['frame_bytes']:.1f} B, "
+                        f"{result['cpu_us']:.2f} us, "
+                        f"{result['messages']} messages inflated")
+    for kind in (WebSockets, Nchan, SocketIO):
+        if kind.name in skipped:
+            continue
+        try:
+            result = ticker(kafka, kind, "ws", 1000, 50, 10)
+        except Missing as e:
+            skipped[kind.name] = str(e).strip()
+            continue
+        rows[f"{kind.name} ws, 50/s, 1000 readers"] = [result]
+        say(f"  P5 {kind.name}: {result['frame_bytes']:.1f} B, "
+            f"{result['cpu_us']:.2f} us")
+    return rows
+
+
+def ticker_row(transport, rate, readers, churn, compress):
+    name = f"Flux {transport}, {rate}/s, {readers} reader{'s'[:readers - 1]}"
+    if churn:
+        name += f", {churn} come and go a second"
+    return name if compress else name + ", not compressed"
 
 
 def cold(kafka, options, name, topic, count, **settings):
@@ -343,16 +425,24 @@ def p6(kafka, options):
 
 
 def p7(kafka, options):
-    """from the producer to a reader, 100 readers, 20 records/s"""
+    """from the producer to one reader, 100 records/s"""
     rows = {}
+
+    def add(row, result):
+        rows.setdefault(row, []).append(result)
+        say(f"  P7 {row}: p50 {result['p50_ms']:.2f} "
+            f"p99 {result['p99_ms']:.2f} ms")
+
     for _ in range(options.rounds):
+        topic = kafka.topic()
+        with Producer(kafka, topic, 100):
+            add("bare consumer", json.loads(tool(
+                TOOLS / "kafka", "latency", kafka.brokers, topic,
+                options.secs)))
         for transport in ("ws", "sse"):
             server = Flux(kafka.brokers, kafka.topic())
-            result = fan_out(kafka, server, transport, 20, readers=100,
-                             secs=options.secs)
-            rows.setdefault(f"Flux {transport}", []).append(result)
-            say(f"  P7 {transport}: p50 {result['p50_ms']:.2f} "
-                f"p99 {result['p99_ms']:.2f} ms")
+            add(f"Flux {transport}", fan_out(kafka, server, transport, 100,
+                                             readers=1, secs=options.secs))
     return rows
 
 
@@ -362,11 +452,14 @@ def p8(kafka, options):
     for _ in range(options.rounds):
         for readers, rate in ((100, 200), (500, 40), (2000, 20), (5000, 8),
                               (15000, 3)):
-            server = Flux(kafka.brokers, kafka.topic())
-            result = fan_out(kafka, server, "ws", rate, readers=readers,
-                             secs=options.secs)
+            raw = fan_out(kafka, RawPair(rate=rate), "ws", rate,
+                          readers=readers, secs=options.secs)
+            result = fan_out(kafka, Flux(kafka.brokers, kafka.topic()), "ws",
+                             rate, readers=readers, secs=options.secs)
+            result["of_raw"] = result["cpu_us"] / raw["cpu_us"]
             rows.setdefault(f"{readers} readers", []).append(result)
-            say(f"  P8 {readers} readers: {result['cpu_us']:.2f} us")
+            say(f"  P8 {readers} readers: {result['cpu_us']:.2f} us, "
+                f"raw {raw['cpu_us']:.2f}")
         for rooms in (10, 1000, 10000, 100000):
             rows.setdefault(f"{rooms} rooms", []).append(
                 many_rooms(kafka, options, rooms))
@@ -484,8 +577,8 @@ def table_fan_out(title, rows):
 
 
 def table_plain(title, rows, columns):
-    lines = [[name, *(spread(runs, c, d) for c, _, d in columns
-                      if c in runs[0])]
+    lines = [[name, *(spread(runs, c, d) if c in runs[0] else "-"
+                      for c, _, d in columns)]
              for name, runs in rows.items()]
     print_table(title, ["", *(label for _, label, _ in columns)], lines)
 
@@ -495,10 +588,14 @@ COLUMNS = {
            ("open_cpu_us", "CPU us to open", 0)],
     "p4": [("all_ms", "first data for all, ms", 0),
            ("cpu_us", "CPU us each", 0)],
-    "p5": [("bytes", "bytes per message", 0)],
+    "p5": [("frame_bytes", "bytes per message", 1),
+           ("per_frame", "messages per frame", 2),
+           ("cpu_us", "CPU us per message", 2),
+           ("messages", "messages, all inflated", 0)],
     "p6": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
     "p7": [("p50_ms", "p50 ms", 2), ("p99_ms", "p99 ms", 2)],
-    "p8": [("cpu_us", "CPU us per message", 2), ("p50_ms", "p50 ms", 1),
+    "p8": [("cpu_us", "CPU us per message", 2),
+           ("of_raw", "of two raw processes", 2), ("p50_ms", "p50 ms", 1),
            ("p99_ms", "p99 ms", 1), ("gaps", "gaps", 0)],
     "p9": [("secs", "s", 2), ("rate", "records/s", 0), ("cpu_s", "CPU s", 2)],
     "slow": [("p50_ms", "p50 ms", 1), ("p99_ms", "p99 ms", 1),

@@ -4,7 +4,8 @@
  * alone, the memory a stream takes, and the price of a restart.
  *
  *   cc -O2 -Ingx_flux_module/core bench/deflate.c \
- *       ngx_flux_module/core/flux_deflate.c -lz -o deflate && ./deflate
+ *       ngx_flux_module/core/flux_deflate.c \
+ *       ngx_flux_module/core/flux_cursor.c -lz -o deflate && ./deflate
  */
 
 #include <stdio.h>
@@ -12,12 +13,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "flux_cursor.h"
 #include "flux_deflate.h"
 
 
 #define BENCH_FRAMES  4096
 #define BENCH_FRAME   65536
-#define BENCH_AFTER   64       /* frames after a restart that still pay */
+#define BENCH_AFTER   128      /* frames after a restart that still pay */
+#define BENCH_EACH    512      /* frames from restart to restart */
+#define BENCH_COINS   100
 
 
 typedef struct {
@@ -32,7 +36,15 @@ typedef struct {
 } bench_result_t;
 
 
+typedef struct {
+    char      name[4];
+    unsigned  price, open, high, low, volume;
+} bench_coin_t;
+
+
+static bench_coin_t   coins[BENCH_COINS];
 static bench_frame_t  frames[BENCH_FRAMES];
+static unsigned long long  ts = 1795575707334;
 static uint8_t        out[2 * BENCH_FRAME];
 
 
@@ -54,28 +66,72 @@ number(unsigned below)
 }
 
 
-static size_t
-put_update(char *p, size_t size)
+static void
+make_coins(void)
 {
-    static const char *const  coins[] = { "BTC", "ETH", "SOL", "ADA", "XRP",
-                                          "DOT", "LTC", "UNI", "BCH", "XLM" };
-    unsigned                  coin = number(10);
+    unsigned  i, c;
+
+    for (i = 0; i < BENCH_COINS; i++) {
+        for (c = 0; c < 3; c++) {
+            coins[i].name[c] = (char) ('A' + number(26));
+        }
+
+        coins[i].price = coins[i].open = 1000 + number(9000000);
+        coins[i].high = coins[i].low = coins[i].price;
+        coins[i].volume = number(2000000000);
+    }
+}
+
+
+/* like a record of flux-crypto: a walk of prices, in cents */
+static size_t
+put_update(char *p, size_t size, unsigned ncoins)
+{
+    bench_coin_t  *coin = &coins[number(ncoins)];
+    unsigned       step = coin->price / 2000 + 2;
+
+    coin->price += number(step) - step / 2;
+    coin->volume += number(100000);
+    coin->high = coin->price > coin->high ? coin->price : coin->high;
+    coin->low = coin->price < coin->low ? coin->price : coin->low;
+    ts += 20 + number(60);
 
     return (size_t) snprintf(p, size,
         "{\"type\":\"update\",\"room\":\"crypto\",\"key\":\"%s-USD\","
-        "\"ts\":17000%08u,\"data\":{\"price\":\"%u.%02u\",\"open_24h\":"
-        "\"%u.20\",\"volume_24h\":\"%u.%06u\",\"low_24h\":\"%u.00\","
-        "\"high_24h\":\"%u.99\",\"side\":\"%s\",\"trade_id\":7%08u,"
-        "\"time\":\"2026-11-05T12:%02u:%02u.%06uZ\"}},",
-        coins[coin], number(100000000), 100 + coin * 700 + number(90),
-        number(100), 100 + coin * 700, number(90000), number(1000000),
-        90 + coin * 700, 190 + coin * 700, number(2) ? "buy" : "sell",
-        number(100000000), number(60), number(60), number(1000000));
+        "\"ts\":%llu,\"data\":{\"symbol\":\"%s-USD\",\"name\":\"%s coin\","
+        "\"price\":\"%u.%02u\",\"open\":\"%u.%02u\",\"high\":\"%u.%02u\","
+        "\"low\":\"%u.%02u\",\"volume\":\"%u.%03u\",\"change\":\"%.2f\","
+        "\"time\":\"2026-11-25T12:%02u:%02u.%03uZ\","
+        "\"provider\":\"coinbase\",\"source\":\"live\"}},",
+        coin->name, ts, coin->name, coin->name,
+        coin->price / 100, coin->price % 100,
+        coin->open / 100, coin->open % 100,
+        coin->high / 100, coin->high % 100, coin->low / 100, coin->low % 100,
+        coin->volume / 1000, coin->volume % 1000,
+        (coin->price * 1.0 / coin->open - 1) * 100,
+        (unsigned) (ts / 60000 % 60), (unsigned) (ts / 1000 % 60),
+        (unsigned) (ts % 1000));
+}
+
+
+static size_t
+put_cursor(char *p)
+{
+    static const uint32_t       room = 0xdeadbeef;
+    static flux_cursor_place_t  place = { 0x12345678, 0, 1234567, 0 };
+    const flux_cursor_t         cursor = {
+        .nsections = 1, .sections = { { &room, 1, &place, 1 } }
+    };
+
+    place.offset++;
+    place.check = (uint16_t) number(65536);
+
+    return flux_cursor_encode(p, &cursor);
 }
 
 
 static void
-make_frames(unsigned updates)
+make_frames(unsigned updates, unsigned ncoins)
 {
     char      text[BENCH_FRAME], *p;
     size_t    i;
@@ -86,12 +142,12 @@ make_frames(unsigned updates)
         *p++ = '[';
 
         for (n = 0; n < updates; n++) {
-            p += put_update(p, 1024);
+            p += put_update(p, 1024, ncoins);
         }
 
-        p += snprintf(p, 256, "{\"type\":\"cursor\",\"cursor\":"
-                      "\"AQEB3q2-7wESNFZ4AQC6%06x%08xnsXZg\"}]",
-                      number(1 << 24), number(1 << 30));
+        p += sprintf(p, "{\"type\":\"cursor\",\"cursor\":\"");
+        p += put_cursor(p);
+        p += sprintf(p, "\"}]");
 
         free(frames[i].text);
         frames[i].text = strdup(text);
@@ -141,7 +197,7 @@ run(flux_deflate_t *d, int alone)
 }
 
 
-/* bytes that the frames after a restart take more than others do */
+/* bytes that the frames after a restart take more than those at its end */
 static double
 restart_cost(flux_deflate_t *d)
 {
@@ -149,7 +205,7 @@ restart_cost(flux_deflate_t *d)
     flux_deflate_piece_t  piece;
 
     for (i = 0; i < BENCH_FRAMES; i++) {
-        n = i % (2 * BENCH_AFTER);
+        n = i % BENCH_EACH;
 
         if (n == 0) {
             flux_deflate_restart(d);
@@ -162,12 +218,12 @@ restart_cost(flux_deflate_t *d)
         if (n < BENCH_AFTER) {
             anew += piece.length;
 
-        } else {
+        } else if (n >= BENCH_EACH - BENCH_AFTER) {
             old += piece.length;
         }
     }
 
-    return (double) (anew - old) / (BENCH_FRAMES / (2 * BENCH_AFTER));
+    return ((double) anew - (double) old) / (BENCH_FRAMES / BENCH_EACH);
 }
 
 
@@ -189,30 +245,34 @@ measure(int level, int window, int memory)
     alone = run(d, 1);
     cost = restart_cost(d);
 
-    printf("%5d %6d %6d %7d KB %7.0f B %6.1f us %7.0f B %6.1f us %7.0f B\n",
+    printf("%5d %6d %6d %7d KB %7.1f B %6.1f us %7.1f B %6.1f us %7.0f B"
+           " %5.1f\n",
            level, window, memory,
            ((4 << window) + (512 << memory)) / 1024 + 6,
-           next.bytes, next.us, alone.bytes, alone.us, cost);
+           next.bytes, next.us, alone.bytes, alone.us, cost,
+           cost / (alone.bytes - next.bytes));
 
     flux_deflate_destroy(d);
 }
 
 
 static void
-table(unsigned updates)
+table(unsigned updates, unsigned ncoins)
 {
     static const int  parameters[][3] = {
-        { 1, 15, 8 }, { 3, 15, 8 }, { 6, 15, 8 }, { 9, 15, 8 },
-        { 6, 14, 7 }, { 6, 13, 6 }, { 6, 12, 5 }, { 6, 11, 4 },
-        { 1, 13, 6 }, { 3, 13, 6 }, { 6, 15, 5 },
+        { 1, 15, 6 }, { 4, 15, 6 }, { 5, 15, 6 }, { 6, 15, 6 },
+        { 7, 15, 6 }, { 8, 15, 6 }, { 9, 15, 6 },
+        { 6, 15, 8 }, { 6, 15, 7 }, { 6, 15, 5 }, { 6, 15, 4 },
+        { 6, 14, 6 }, { 6, 13, 6 }, { 6, 12, 5 }, { 6, 11, 4 },
     };
     size_t            i;
 
-    make_frames(updates);
+    make_frames(updates, ncoins);
 
-    printf("\n%u updates, %zu bytes\n"
+    printf("\n%u updates of %u keys, %zu bytes\n"
            "level window memory             in context             alone"
-           "    restart\n", updates, frames[0].length);
+           "    restart  in excess of alone\n",
+           updates, ncoins, frames[0].length);
 
     for (i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {
         measure(parameters[i][0], parameters[i][1], parameters[i][2]);
@@ -223,9 +283,10 @@ table(unsigned updates)
 int
 main(void)
 {
-    table(1);
-    table(10);
-    table(100);
+    make_coins();
+    table(1, 10);
+    table(1, 100);
+    table(10, 100);
 
     return 0;
 }

@@ -11,6 +11,8 @@
  *   kafka consume  BROKERS TOPIC COUNT
  *       the plainest consumer there is: reads COUNT records from the beginning
  *       and does nothing with them
+ *   kafka latency  BROKERS TOPIC SECS
+ *       how old new records are when the plainest consumer has them
  *   kafka bridge   BROKERS TOPIC PORT PATH
  *       POSTs each new record to http://127.0.0.1:PORT/PATH, one connection
  *
@@ -19,6 +21,7 @@
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -36,6 +39,7 @@
 #define SEQ_FIRST    UINT64_C(1000000001)   /* ten digits from the first on */
 #define BATCH        1000
 #define VALUE_MAX    (64 * 1024)
+#define SAMPLES      1000000
 
 /* how long a consumer waits for what does not come, ms */
 #define PATIENCE     20000
@@ -398,6 +402,58 @@ static int consume(int argc, char **argv)
 }
 
 
+/* --- latency --------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t  one = *(const uint64_t *) a, two = *(const uint64_t *) b;
+
+    return (one > two) - (one < two);
+}
+
+
+static int latency(int argc, char **argv)
+{
+    size_t               n = 0;
+    uint64_t             end, sent, *ages = malloc(SAMPLES * sizeof(uint64_t));
+    const char          *properties[] = { "fetch.wait.max.ms", "100", NULL };
+    rd_kafka_t          *handle;
+    rd_kafka_topic_t    *from;
+    rd_kafka_queue_t    *queue;
+    rd_kafka_message_t  *message;
+
+    (void) argc;
+    handle = client(RD_KAFKA_CONSUMER, argv[0], properties);
+    from = rd_kafka_topic_new(handle, argv[1], NULL);
+    queue = consume_all(handle, from, RD_KAFKA_OFFSET_END);
+    end = clock_of(CLOCK_REALTIME) + (uint64_t) (atof(argv[2]) * 1e9);
+
+    while (n < SAMPLES && clock_of(CLOCK_REALTIME) < end) {
+        message = rd_kafka_consume_queue(queue, 100);
+
+        if (message == NULL) {
+            continue;
+        }
+
+        if (message->err == 0 && message->len > 25
+            && sscanf(message->payload, "{\"at\":%19" SCNu64, &sent) == 1)
+        {
+            ages[n++] = clock_of(CLOCK_REALTIME) - sent;
+        }
+
+        rd_kafka_message_destroy(message);
+    }
+
+    qsort(ages, n, sizeof(uint64_t), compare);
+
+    printf("{\"records\": %zu, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n", n,
+           n ? (double) ages[n / 2] / 1e6 : 0,
+           n ? (double) ages[n * 99 / 100] / 1e6 : 0);
+    fflush(stdout);
+    _exit(0);
+}
+
+
 /* --- bridge ---------------------------------------------------------------- */
 
 static int dial(int port)
@@ -511,6 +567,7 @@ int main(int argc, char **argv)
         { "produce", 6, produce },
         { "lines", 2, lines },
         { "consume", 3, consume },
+        { "latency", 3, latency },
         { "bridge", 4, bridge }
     };
 
@@ -525,7 +582,7 @@ int main(int argc, char **argv)
         }
     }
 
-    fprintf(stderr, "usage: kafka topic|produce|consume|bridge BROKERS TOPIC"
+    fprintf(stderr, "usage: kafka topic|produce|lines|consume|latency|bridge BROKERS TOPIC"
             " ...\n");
 
     return 2;

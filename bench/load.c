@@ -16,10 +16,13 @@
  *   --pid N                  any number of them
  *   --plain                  counts bytes only (of compressed streams)
  *   --deaf N                 as many more, that ask and then read nothing
+ *   --compress               asks for compressed streams and inflates them all:
+ *                            what a message takes is reported, and what broke
+ *   --churn N                so many readers a second leave and come anew
  *
  * A record's value begins {"at":<19 digits, Unix ns>,"seq":<10 digits>, and is
- * looked for in the bytes as they come, whatever wraps it; so nothing may be
- * compressed.  seq grows by one from record to record of what a reader reads.
+ * looked for in the bytes as they come, whatever wraps it.  seq grows by one
+ * from record to record of what a reader reads.
  */
 
 #define _GNU_SOURCE
@@ -36,11 +39,13 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 
 #define LIST_MAX     32
 #define EVENTS       512
 #define BUFFER       (256 * 1024)
+#define TEXT         (4 * 1024 * 1024)      /* a frame, inflated */
 #define OPENING      256            /* handshakes at a time */
 #define DEAF_BUFFER  4096
 #define SECOND       UINT64_C(1000000000)
@@ -69,12 +74,15 @@ typedef struct {
     unsigned   nheader;
     uint8_t    header[10];
     uint64_t   seq;
+    z_stream  *z;                   /* of a compressed stream */
+    uint8_t   *part;                /* of a frame that has not all come */
+    size_t     npart, part_size;
 } conn_t;
 
 
 typedef struct {
-    int         port, readers, rooms, deaf, wait, ws, plain;
-    double      warm, secs, grace;
+    int         port, readers, rooms, deaf, wait, ws, plain, compress;
+    double      warm, secs, grace, churn;
     const char *path, *hello, *echo, *answer;
     const char *headers[LIST_MAX];
     int         nheaders;
@@ -88,7 +96,10 @@ typedef struct {
     uint64_t    first_seq, last_seq;    /* of those made in the window */
     uint64_t    latency[STEPS], late, longest;
     uint64_t    from, to;               /* the window */
-    int         opened, refused, lost;
+    int         opened, refused, lost, left;
+    uint64_t    frames, framed;         /* with updates, and their bytes */
+    uint64_t    broken;
+    uint64_t    snapshots, snapshot_bytes;
 } result_t;
 
 
@@ -390,6 +401,225 @@ static void frames(conn_t *c, const uint8_t *p, const uint8_t *end)
 }
 
 
+/* --- compressed streams ---------------------------------------------------- */
+
+static const char *const  compress_header[] = {
+    "Accept-Encoding: gzip", "Sec-WebSocket-Extensions: permessage-deflate"
+};
+
+
+/* The text of one frame; returns its length, 0 if there is none yet. */
+
+static size_t inflated(conn_t *c, const uint8_t *p, size_t len, char *text)
+{
+    int             rc;
+    static uint8_t  tail[] = { 0, 0, 0xff, 0xff };
+
+    c->z->next_out = (uint8_t *) text;
+    c->z->avail_out = TEXT;
+    c->z->next_in = (uint8_t *) p;
+    c->z->avail_in = (unsigned) len;
+
+    rc = inflate(c->z, Z_SYNC_FLUSH);
+
+    if (opt.ws && rc == Z_OK && c->z->avail_in == 0) {
+        c->z->next_in = tail;
+        c->z->avail_in = sizeof(tail);
+        rc = inflate(c->z, Z_SYNC_FLUSH);
+    }
+
+    if ((rc != Z_OK && rc != Z_BUF_ERROR) || c->z->avail_in
+        || c->z->avail_out == 0)
+    {
+        res.broken++;
+    }
+
+    return TEXT - c->z->avail_out;
+}
+
+
+/* The first frame is a snapshot: the newest record of each key. */
+
+static void snapshot(conn_t *c, const char *text, size_t len, size_t wire)
+{
+    uint64_t     seq;
+    const char  *p = text, *end = text + len;
+
+    c->served = 1;
+    served++;
+    res.snapshots++;
+    res.snapshot_bytes += wire;
+
+    while ((p = memmem(p, (size_t) (end - p), MARK_SEQ, sizeof(MARK_SEQ) - 1))
+           != NULL)
+    {
+        p += sizeof(MARK_SEQ) - 1;
+
+        if (end - p < 10) {
+            return;
+        }
+
+        seq = number(p, 10);
+        c->seq = seq > c->seq ? seq : c->seq;
+    }
+}
+
+
+static void frame(conn_t *c, const uint8_t *p, size_t len, int packed,
+    size_t wire, uint64_t time)
+{
+    size_t         n = len;
+    uint64_t       before = res.arrived;
+    const char    *text = (const char *) p;
+    static char    out[TEXT];
+
+    if (packed) {
+        n = inflated(c, p, len, out);
+        text = out;
+    }
+
+    if (memmem(text, n, MARK, MARK_AT) == NULL) {
+        return;
+    }
+
+    if (!c->served) {
+        snapshot(c, text, n, wire);
+        return;
+    }
+
+    look(c, text, text + n, time);
+    c->carried = 0;
+
+    if (res.arrived != before) {
+        res.frames++;
+        res.framed += wire;
+    }
+}
+
+
+/* RFC 6455, section 5.2: what one frame takes, or 0 when it is not whole. */
+
+static size_t unpack_message(conn_t *c, const uint8_t *p, size_t left,
+    uint64_t time)
+{
+    size_t  head = 2, len;
+
+    if (left < 2) {
+        return 0;
+    }
+
+    len = p[1] & 0x7f;
+
+    if (len == 126) {
+        head = 4;
+        len = left < head ? 0 : (size_t) (p[2] << 8 | p[3]);
+
+    } else if (len == 127) {
+        head = 10;
+        len = 0;
+
+        for (int i = 2; i < 10 && left >= head; i++) {
+            len = len << 8 | p[i];
+        }
+    }
+
+    if (left < head || left - head < len) {
+        return 0;
+    }
+
+    if ((p[0] & 0x0f) == 9) {
+        send_message(c, 10, (const char *) p + head, len);
+
+    } else if ((p[0] & 0x0f) == 1) {
+        frame(c, p + head, len, c->z && (p[0] & 0x40), head + len, time);
+    }
+
+    return head + len;
+}
+
+
+/* A chunk (RFC 9112, section 7.1), which holds one event. */
+
+static size_t unpack_chunk(conn_t *c, const uint8_t *p, size_t left,
+    uint64_t time)
+{
+    size_t    head, len;
+    uint8_t  *line = memmem(p, left, "\r\n", 2);
+
+    if (line == NULL) {
+        return 0;
+    }
+
+    len = strtoul((const char *) p, NULL, 16);
+    head = (size_t) (line - p) + 2;
+
+    if (left - head < len + 2) {
+        return 0;
+    }
+
+    frame(c, p + head, len, c->z != NULL, head + len + 2, time);
+
+    return head + len + 2;
+}
+
+
+static void unpack(conn_t *c, const char *p, size_t len, uint64_t time)
+{
+    size_t    n, at = 0;
+    uint8_t  *part;
+
+    if (c->part_size < c->npart + len) {
+        part = realloc(c->part, (c->npart + len) * 2);
+
+        if (part == NULL) {
+            die("realloc");
+        }
+
+        c->part = part;
+        c->part_size = (c->npart + len) * 2;
+    }
+
+    memcpy(c->part + c->npart, p, len);
+    c->npart += len;
+
+    do {
+        n = opt.ws ? unpack_message(c, c->part + at, c->npart - at, time)
+                   : unpack_chunk(c, c->part + at, c->npart - at, time);
+        at += n;
+    } while (n);
+
+    c->npart -= at;
+    memmove(c->part, c->part + at, c->npart);
+}
+
+
+static void unpack_open(conn_t *c, const char *head, size_t len)
+{
+    if (memmem(head, len, opt.ws ? "permessage-deflate" : "gzip",
+               opt.ws ? 18 : 4) == NULL)
+    {
+        return;
+    }
+
+    c->z = calloc(1, sizeof(z_stream));
+
+    if (c->z == NULL || inflateInit2(c->z, opt.ws ? -15 : 31) != Z_OK) {
+        die("inflate");
+    }
+}
+
+
+static void unpack_close(conn_t *c)
+{
+    if (c->z != NULL) {
+        inflateEnd(c->z);
+        free(c->z);
+    }
+
+    free(c->part);
+}
+
+
 /* --- connections ----------------------------------------------------------- */
 
 static void gone(conn_t *c)
@@ -461,6 +691,10 @@ static int ask_text(char *text, size_t size, int reader)
         n += snprintf(text + n, size - n, "%s\r\n", opt.headers[i]);
     }
 
+    if (opt.compress) {
+        n += snprintf(text + n, size - n, "%s\r\n", compress_header[opt.ws]);
+    }
+
     return n + snprintf(text + n, size - n, "\r\n");
 }
 
@@ -505,6 +739,10 @@ static char *answered(conn_t *c, char *p, char *end)
 
     c->state = OPEN;
     res.opened++;
+
+    if (opt.compress) {
+        unpack_open(c, p, (size_t) (body - p));
+    }
 
     if (opt.hello != NULL) {
         send_message(c, 1, opt.hello, strlen(opt.hello));
@@ -556,6 +794,16 @@ static void receive(conn_t *c)
 
             c->carried = 0;
             fresh = p;
+        }
+
+        if (opt.compress) {
+            unpack(c, p, (size_t) (end - p), time);
+
+            if (n < BUFFER) {
+                return;
+            }
+
+            continue;
         }
 
         if (p < end && !c->served) {
@@ -655,11 +903,43 @@ static void open_deaf(void)
 }
 
 
+/* The one who has been here longest leaves, and comes anew. */
+
+static void churn(uint64_t time)
+{
+    static int       next;
+    static uint64_t  due;
+
+    if (due == 0) {
+        due = time;
+    }
+
+    for ( /* void */ ; due < time; due += (uint64_t) (SECOND / opt.churn)) {
+        conn_t  *c = &conns[next++ % opt.readers];
+
+        if (c->state != OPEN) {
+            continue;
+        }
+
+        close(c->fd);
+        unpack_close(c);
+        res.opened--;
+        res.left++;
+        start(c);
+    }
+}
+
+
 static void run_until(uint64_t end)
 {
     uint64_t  time;
 
     while ((time = now()) < end) {
+
+        if (opt.churn > 0) {
+            churn(time);
+        }
+
         turn(end - time > SECOND / 20 ? 50 : (int) ((end - time) / 1000000));
     }
 }
@@ -670,7 +950,7 @@ static void run_until(uint64_t end)
 static int stream(void)
 {
     double    pss, pss_open, pss_end, cpu_open, cpu, began, mine;
-    uint64_t  expected;
+    uint64_t  expected, framed, frames_came;
 
     pss = pss_of_all();
     cpu_open = cpu_of_all();
@@ -690,6 +970,8 @@ static int stream(void)
     res.from = now();
     res.to = res.from + (uint64_t) (opt.secs * 1e9);
     res.gaps = res.repeats = 0;
+    res.snapshots = res.snapshot_bytes = 0;
+    res.frames = res.framed = 0;
     cpu = cpu_of_all();
     mine = (double) clock() / CLOCKS_PER_SEC;
 
@@ -697,6 +979,8 @@ static int stream(void)
 
     cpu = cpu_of_all() - cpu;
     mine = (double) clock() / CLOCKS_PER_SEC - mine;
+    frames_came = res.frames;
+    framed = res.framed;
 
     pss_end = pss_of_all();
 
@@ -714,6 +998,8 @@ static int stream(void)
            "\"cpu_s\": %.4f, \"cpu_us\": %.4f, \"client_cpu_s\": %.3f, "
            "\"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, "
            "\"max_ms\": %.3f, "
+           "\"frame_bytes\": %.2f, \"per_frame\": %.3f, \"broken\": %llu, "
+           "\"came\": %d, \"snapshot_bytes\": %.0f, "
            "\"pss_kb\": %.0f, \"pss_open_kb\": %.0f, \"pss_end_kb\": %.0f, "
            "\"kb_per_reader\": %.3f}\n",
            res.opened, res.refused, res.lost, began,
@@ -723,7 +1009,13 @@ static int stream(void)
            (unsigned long long) res.gaps, (unsigned long long) res.repeats,
            cpu, res.arrived ? cpu * 1e6 / (double) res.arrived : 0, mine,
            percentile(.5) / 1e3, percentile(.9) / 1e3, percentile(.99) / 1e3,
-           (double) res.longest / 1e3, pss, pss_open, pss_end,
+           (double) res.longest / 1e3,
+           res.arrived ? (double) framed / (double) res.arrived : 0,
+           frames_came ? (double) res.arrived / (double) frames_came : 0,
+           (unsigned long long) res.broken, res.left,
+           res.snapshots ? (double) res.snapshot_bytes
+                           / (double) res.snapshots : 0,
+           pss, pss_open, pss_end,
            res.opened ? (pss_open - pss) / res.opened : 0);
 
     return res.opened == opt.readers ? 0 : 1;
@@ -830,6 +1122,11 @@ static int option(const char *name, char **value)
         return 0;
     }
 
+    if (strcmp(name, "--compress") == 0) {
+        opt.compress = 1;
+        return 0;
+    }
+
     if (v == NULL) {
         return -1;
     }
@@ -860,6 +1157,9 @@ static int option(const char *name, char **value)
 
     } else if (strcmp(name, "--grace") == 0) {
         opt.grace = atof(v);
+
+    } else if (strcmp(name, "--churn") == 0) {
+        opt.churn = atof(v);
 
     } else if (strcmp(name, "--hello") == 0) {
         opt.hello = v;

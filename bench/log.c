@@ -3,7 +3,8 @@
  * area, few keys to many, and what a recovery costs at the end.
  *
  *   cc -O2 -D_GNU_SOURCE -Ingx_flux_module/core bench/log.c \
- *       ngx_flux_module/core/flux_{log,index,frame,json}.c -o log && ./log
+ *       ngx_flux_module/core/flux_{log,index,ahead,recover,frame,json}.c \
+ *       -o log && ./log
  */
 
 #include <stdio.h>
@@ -62,15 +63,12 @@ append(uint32_t feed, uint32_t partition, int64_t offset, uint32_t n,
     m.value_size = sizeof(value);
     m.ts = 1700000000000 + offset;
 
-    what.message_length = (uint32_t) flux_message_measure(&m);
-    what.address_length = (uint32_t) m.address_length;
-    what.key_length = (uint32_t) m.key_length;
     what.feed = feed;
     what.partition = partition;
     what.offset = offset;
-    what.ts = m.ts;
     what.check = 1;
-    what.kind = FLUX_ENTRY_RECORD;
+    flux_message_measure(&m);
+    flux_log_describe(&what, &m);
 
     dst = flux_log_reserve(&flux, &what);
 

@@ -5,9 +5,11 @@ the load client needs to read it.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -30,10 +32,15 @@ class Missing(Exception):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    return port % 20000 + 10000 if port > 32000 else port
+    """Below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait(condition, what):
@@ -197,26 +204,28 @@ class Nginx(Server):
 
 class Flux(Nginx):
     name = "Flux"
+    scheme = "http"
 
     def __init__(self, brokers, topic, zone="64m", feed="", server="",
-                 stream="room", module=None, **options):
+                 stream="room", module=None, compress="off", **options):
         options.pop("rate", None)
         super().__init__(**options)
         self.brokers, self.topic = brokers, topic
         self.zone, self.feed, self.more = zone, feed, server
         self.stream = stream
         self.module = module or BUILD / "ngx_http_flux_module.so"
+        self.compress = compress
         self.path = "/live"
 
     def start(self, ready=True):
         self.start_nginx(
             self.module,
-            f"""connection_pool_size 256; request_pool_size 1k;
+            f"""connection_pool_size 384; request_pool_size 832;
     flux_zone flux {self.zone};
     flux_kafka main {{ brokers {self.brokers}; }}
     flux_feed room {{ topic {self.topic}; {self.feed} }}""",
             f"""location /live {{ flux_stream {self.stream};
-                    flux_compress off; {self.more} }}
+                    flux_compress {self.compress}; {self.more} }}
         location = /status {{ flux_status; }}""")
         if ready:
             wait(self.ready, "Flux to be ready")
@@ -225,11 +234,29 @@ class Flux(Nginx):
         import json
         import urllib.request
         with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}/status") as answer:
+                f"{self.scheme}://127.0.0.1:{self.port}/status",
+                context=ssl._create_unverified_context()) as answer:
             return json.load(answer)
 
     def ready(self):
         return self.status()["feeds"]["room"]["ready"]
+
+
+class FluxTls(Flux):
+    listen = "ssl"
+    scheme = "https"
+
+    def start_nginx(self, module, http, server):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+             "/CN=localhost", "-keyout", self.directory / "key.pem", "-out",
+             self.directory / "cert.pem"], check=True, capture_output=True)
+        super().start_nginx(module, http, f"""
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate {self.directory}/cert.pem;
+        ssl_certificate_key {self.directory}/key.pem;
+        {server}""")
 
 
 class Nchan(Nginx):
@@ -237,20 +264,22 @@ class Nchan(Nginx):
     name = "nchan"
     path = "/live"
 
-    def __init__(self, brokers, topic, rate=0, **options):
+    def __init__(self, brokers, topic, rate=0, compress="off", **options):
         super().__init__(**options)
         self.brokers, self.topic = brokers, topic
+        self.compress = compress
 
     def start(self):
         if not NCHAN.exists():
             raise Missing("no libnginx-mod-nchan")
         self.start_nginx(
             NCHAN, "nchan_shared_memory_size 64m;",
-            """location = /live { nchan_subscriber websocket eventsource;
+            f"""location = /live {{ nchan_subscriber websocket eventsource;
                     nchan_channel_id room;
-                    nchan_subscriber_first_message newest; }
-        location = /post { nchan_publisher; nchan_channel_id room;
-                    nchan_message_buffer_length 10; }""")
+                    nchan_subscriber_first_message newest; }}
+        location = /post {{ nchan_publisher; nchan_channel_id room;
+                    nchan_deflate_message_for_websocket {self.compress};
+                    nchan_message_buffer_length 10; }}""")
         self.bridge = self.spawn([TOOLS / "kafka", "bridge", self.brokers,
                                   self.topic, self.port, "/post"])
         time.sleep(.5)
@@ -262,9 +291,10 @@ class Nchan(Nginx):
 class Script(Server):
     """A program for Node or Bun, with kafkajs."""
 
-    def __init__(self, brokers, topic, rate=0, **_):
+    def __init__(self, brokers, topic, rate=0, compress="off", **_):
         super().__init__()
         self.brokers, self.topic = brokers, topic
+        self.compress = compress
 
     def start(self):
         runtime = self.runtime()
@@ -273,7 +303,9 @@ class Script(Server):
         shutil.copy(ROOT / "bench/peers" / self.script, self.directory)
         os.symlink(PEERS / "node_modules", self.directory / "node_modules")
         self.spawn([runtime, self.directory / self.script, self.brokers,
-                    self.topic, self.port], cwd=self.directory)
+                    self.topic, self.port], cwd=self.directory,
+                   env={**os.environ,
+                        "COMPRESS": "1" if self.compress == "on" else ""})
         wait(lambda: self.processes[0].poll() is not None
              or "ready" in self.log(), self.name)
         if self.processes[0].poll() is not None:

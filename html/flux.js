@@ -5,9 +5,8 @@
  *   live.room("crypto").on("update", ({ key, ts, data }) => show(key, data));
  *   live.on("state", (state) => ...);    // live, reconnecting, offline
  *
- * It reconnects by itself and goes on at its cursor: nothing is missed,
- * nothing comes twice. Where that cannot be, "reset" and "snapshot" tell.
- * A hidden tab rests unless it has a WebSocket.
+ * It reconnects and goes on at its cursor: nothing is missed, nothing comes
+ * twice. Where that cannot be, "reset" and "snapshot" tell.
  *
  * @typedef {{ key: string, ts: number, data: any }} Item
  * @typedef {"websocket" | "sse" | "poll"} Transport
@@ -19,17 +18,19 @@
  * @property {Transport[]} [transports]  in the order to try
  * @property {number} [patience]  ms for a transport's first word
  * @property {number} [silence]  ms: over two flux_heartbeats
- * @property {any} [WebSocket]  a class, where none is global
+ * @property {() => number} [now]  the clock for ages
+ * @property {any} [WebSocket]  where none is global
  */
 
-/* in milliseconds */
+/* in ms */
 const PING = 15000;             // between two pings of a WebSocket
-const ANSWER = 5000;            // to a ping
+const ANSWER = 5000;
 const POLL_GAP = 1000;
 const BACKOFF = 1000;           // doubled by failures, times a random
 const BACKOFF_MOST = 30000;
 const STEADY = 10000;           // no failure after that
 const LOYALTY = 3;              // failures of a transport that has worked
+const SLEPT = 5000;             // between two ticks
 
 class Emitter {
     #handlers = {};
@@ -72,15 +73,16 @@ export class Room extends Emitter {
     /** @protected */
     parts = null;
 
-    /** @param {string} name */
-    constructor(name) {
+    /** @param {string} name @param {() => number} now */
+    constructor(name, now) {
         super();
         this.name = name;
+        this.now = now;
     }
 
     /** ms since the newest record */
     get age() {
-        return this.newest ? Math.max(0, Date.now() - this.newest) : Infinity;
+        return this.newest ? Math.max(0, this.now() - this.newest) : Infinity;
     }
 
     /** @protected */
@@ -92,7 +94,7 @@ export class Room extends Emitter {
             if (message.more) {
                 return;
             }
-            message = { ...message, items: this.parts };
+            message.items = this.parts;
             this.parts = null;
             this.items = new Map(message.items.map((i) => [i.key, i]));
             this.newest = message.items.reduce((t, i) => Math.max(t, i.ts), 0);
@@ -120,7 +122,7 @@ async function get(link, type, wait) {
     return answer;
 }
 
-/* Each calls link.frame() for what comes, and link.lost() or throws. */
+/* Each calls link.frame() with what comes, link.lost() or throws. */
 const TRANSPORTS = {
     websocket(link) {
         const socket = new link.WebSocket(link.url().replace(/^http/, "ws"),
@@ -192,37 +194,31 @@ export class Connection extends Emitter {
     #proven;
     #failures = 0;
     #timer;
-    #ticker;
+    #ticker = setInterval(() => this.#tick(), 1000);
+    #ticked = Date.now();
     #closed = new AbortController();
 
     /** @param {string} url @param {Options} options */
     constructor(url, options) {
         super();
         this.#url = new URL(url, globalThis.location?.href);
-        this.#options = { patience: 6000, silence: 45000,
+        this.#options = { patience: 6000, silence: 45000, now: Date.now,
                           WebSocket: globalThis.WebSocket,
                           transports: Object.keys(TRANSPORTS), ...options };
         this.#wanted = new Set(options.rooms);
         /** for a later connect() */
         this.cursor = options.cursor ?? "";
-        const { signal } = this.#closed, { document } = globalThis;
-        globalThis.addEventListener?.("online", () => this.#check(),
-                                      { signal });
-        document?.addEventListener("visibilitychange", () => {
-            if (!document.hidden) {
-                this.#check();
-            } else if (!this.#link?.send) {
-                this.#leave();
-            }
-        }, { signal });
-        this.#ticker = setInterval(() => this.#tick(), 1000);
+        for (const type of ["online", "offline", "visibilitychange"]) {
+            globalThis.addEventListener?.(type, () => this.#check(),
+                                          { signal: this.#closed.signal });
+        }
         this.#open();
     }
 
     /** @param {string} name @returns {Room} */
     room(name) {
         if (!this.rooms.has(name)) {
-            this.rooms.set(name, new Room(name));
+            this.rooms.set(name, new Room(name, this.#options.now));
         }
         return this.rooms.get(name);
     }
@@ -248,12 +244,11 @@ export class Connection extends Emitter {
     }
 
     #tell(op, rooms) {
-        if (!rooms[0]) {
-            return;
-        }
-        if (this.#link?.send) {
-            this.#link.send({ op, rooms });
-        } else if (this.#link) {
+        const link = rooms[0] && this.#link;
+
+        if (link?.send) {
+            link.send({ op, rooms });
+        } else if (link) {
             this.#later(0);
         }
     }
@@ -284,11 +279,11 @@ export class Connection extends Emitter {
         const controller = new AbortController(), { signal } = controller;
         const ours = (act) => (value) => signal.aborted || act(value);
         const link = this.#link = {
+            ...this.#options,
             signal,
             begun: Date.now(),
             heard: 0,
             resumed: this.cursor,
-            WebSocket: this.#options.WebSocket,
             abort: () => controller.abort(),
             url: (wait) => this.#address(wait),
             hear: ours(() => this.#heard(link)),
@@ -346,7 +341,7 @@ export class Connection extends Emitter {
                 }
                 this.emit("error", message);
             }
-            if (room !== undefined) {
+            if (room) {
                 this.room(room).take(message);
             }
         }
@@ -354,21 +349,20 @@ export class Connection extends Emitter {
 
     /* What worked is tried again, after it the next, after all a pause. */
     #lost(link, status) {
-        const { transports } = this.#options;
         const worked = link.heard > 0;
         let pause = true;
 
         this.#leave();
         this.latency = null;
-        this.#failures = worked
-            ? Number(Date.now() - link.begun < STEADY) : this.#failures + 1;
+        this.#failures = worked ? +(Date.now() - link.begun < STEADY)
+            : this.#failures + 1;
 
         if (status) {
             this.emit("error", { status });
         }
         if (!worked && (this.transport !== this.#proven
                         || this.#failures % LOYALTY === 0)) {
-            this.#choice = (this.#choice + 1) % transports.length;
+            this.#choice = (this.#choice + 1) % link.transports.length;
             pause = this.#choice === 0;
         }
 
@@ -382,25 +376,33 @@ export class Connection extends Emitter {
 
     #tick() {
         const link = this.#link, now = Date.now();
-        const { patience, silence } = this.#options;
+        const slept = now - this.#ticked > SLEPT;
 
-        if (link?.send) {
+        this.#ticked = now;
+        if (!link) {
+            return;
+        }
+        if (slept && link.heard) {
+            this.#check();
+        } else if (link.send) {
             if (!link.asked && now - link.pinged > PING) {
                 link.ping();
             } else if (link.asked
                        && now - Math.max(link.asked, link.heard) > ANSWER) {
                 link.lost();
             }
-        } else if (link?.heard ? now - link.heard > silence
-                               : now - link?.begun > patience) {
+        } else if (link.heard ? now - link.heard > link.silence
+                              : now - link.begun > link.patience) {
             link.lost();
         }
     }
 
-    /* The link may be dead after a sleep or a change of network. */
+    /* It may be dead after a sleep; a hidden tab takes none of the few. */
     #check() {
         if (this.#link?.send) {
             this.#link.ping();
+        } else if (globalThis.document?.hidden) {
+            this.#leave();
         } else {
             this.#choice = this.#failures = 0;
             this.#open();

@@ -1,6 +1,6 @@
 /*
- * The insides of ngx_http_flux_behind_t, for the three files that make frames
- * from the index.  All that takes a flux_entry_t runs under the lock.
+ * The insides of ngx_http_flux_behind_t, for the files that make frames from
+ * the index.  All that takes a flux_entry_t runs under the lock.
  */
 
 #ifndef _NGX_HTTP_FLUX_BEHIND_H_INCLUDED_
@@ -13,8 +13,8 @@
 /* Where a reader is in a partition of the feeds it reads. */
 
 typedef struct {
-    uint32_t                      id;           /* in the zone; FLUX_NONE: it */
-                                                /*   was not read here yet */
+    uint32_t                      id;           /* in the zone, or FLUX_NONE:
+                                                   not read here yet */
     uint32_t                      fingerprint;
     uint32_t                      partition;
     uint16_t                      check;
@@ -100,13 +100,13 @@ struct ngx_http_flux_behind_s {
 };
 
 
-/*
- * Decides which rooms can go on from their cursor and which begin anew.
- * NGX_BUSY: the feeds' partitions are not known yet.
- */
-ngx_int_t ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind);
+/* --- behind.c --- */
 
-/* The place of a partition for a room, made if there is none; NULL: no memory. */
+/* The room needs its snapshot, and is told why. */
+void ngx_http_flux_behind_begin_anew(ngx_http_flux_behind_room_t *room,
+    ngx_http_flux_reset_t reset);
+
+/* The place of a partition for a room, made if need be; NULL: no memory. */
 ngx_http_flux_behind_place_t *ngx_http_flux_behind_place(
     ngx_http_flux_behind_t *behind, ngx_http_flux_behind_room_t *room,
     uint32_t partition);
@@ -126,12 +126,89 @@ ngx_int_t ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind,
 ngx_http_flux_behind_section_t *ngx_http_flux_behind_here(
     ngx_http_flux_behind_t *behind);
 
+
+/* --- behind_judge.c --- */
+
+/*
+ * Decides which rooms can go on from their cursor and which begin anew.
+ * NGX_BUSY: the feeds' partitions are not known yet.
+ */
+ngx_int_t ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind);
+
+
+/* --- behind_unread.c --- */
+
+/* Adds the cursor's places of partitions that were not read here yet. */
+ngx_int_t ngx_http_flux_behind_keep_unread(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section);
+
+/* Looks which of them have been by now. */
+void ngx_http_flux_behind_resolve(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section);
+
+
+/* --- snapshot.c --- */
+
 /*
  * Snapshots of all new rooms.  NGX_OK: done.  NGX_AGAIN: done, and time has
  * passed since they began.  NGX_DECLINED: there is more to come, the frame is
  * closed without a cursor.
  */
 ngx_int_t ngx_http_flux_snapshot(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_frame_t *frame);
+
+
+/* --- backlog.c --- */
+
+/* Items: entries of several rooms, given in the order of their ordinals. */
+ngx_int_t ngx_http_flux_backlog_add_item(ngx_array_t *items,
+    flux_entry_t *entry, uint64_t position, ngx_http_flux_behind_room_t *room);
+ngx_int_t ngx_http_flux_backlog_give_items(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_frame_t *frame, ngx_array_t *items);
+
+
+/* --- backlog_find.c --- */
+
+/*
+ * While a room is walked backwards: partitions in which the reader missed
+ * something, and of which no entry that it knows was met yet.  Once there is
+ * none left, all that is older is known to it.
+ */
+
+typedef struct {
+    u_char      *open;          /* by place of the room's section */
+    ngx_uint_t   left;
+} ngx_http_flux_cover_t;
+
+
+/* Sets where the room's backlog begins; adds what was moved to the items. */
+ngx_int_t ngx_http_flux_backlog_find(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_room_t *room);
+
+/* `open` is the caller's to free. */
+ngx_int_t ngx_http_flux_backlog_cover(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_room_t *room, ngx_http_flux_cover_t *cover);
+
+/*
+ * Looks at an entry on the way back: NGX_OK when the reader missed it,
+ * NGX_DECLINED when not, NGX_DONE when it knows all that is older.
+ */
+ngx_int_t ngx_http_flux_backlog_look(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_room_t *room, flux_entry_t *entry,
+    ngx_http_flux_cover_t *cover);
+
+/* 1 when the entry is of the topic as it was before it was made anew. */
+ngx_uint_t ngx_http_flux_backlog_obsolete(flux_entry_t *entry,
+    uint64_t position);
+
+
+/* --- backlog_conflate.c --- */
+
+/* Has more gathered than the reader may be given record by record? */
+ngx_uint_t ngx_http_flux_backlog_too_much(ngx_http_flux_behind_t *behind);
+
+/* Gives all that changed, of each key its newest record alone. */
+ngx_int_t ngx_http_flux_backlog_conflate(ngx_http_flux_behind_t *behind,
     ngx_http_flux_frame_t *frame);
 
 

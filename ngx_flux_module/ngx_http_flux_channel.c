@@ -1,4 +1,4 @@
-#include "ngx_http_flux_hub.h"
+#include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_reader.h"
 
 
@@ -277,8 +277,8 @@ ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel)
         ngx_http_flux_frame_release(channel->rest);
     }
 
-    flux_deflate_destroy(channel->streams[0].deflate);
-    flux_deflate_destroy(channel->streams[1].deflate);
+    ngx_http_flux_compress_close(&channel->streams[0]);
+    ngx_http_flux_compress_close(&channel->streams[1]);
 
     ngx_free(channel->cursor.data);
     ngx_destroy_pool(channel->pool);
@@ -491,9 +491,12 @@ ngx_http_flux_channel_join(ngx_http_flux_channel_t *channel,
     reader->serial = channel->serial - 1;
     ngx_queue_insert_tail(&channel->front, &reader->queue);
 
-    /* until the channel's next frame its place is not the channel's */
+    /* until the channel's next frame its place may not be the channel's */
 
-    if (ngx_http_flux_channel_cursor(channel, &cursor) == NGX_OK) {
+    if (ngx_http_flux_channel_cursor(channel, &cursor) == NGX_OK
+        && (cursor.len != channel->cursor.len
+            || ngx_memcmp(cursor.data, channel->cursor.data, cursor.len) != 0))
+    {
         reader->joined.data = ngx_alloc(cursor.len, ngx_http_flux_hub.log);
 
         if (reader->joined.data != NULL) {

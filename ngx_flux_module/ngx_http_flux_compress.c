@@ -7,8 +7,15 @@
 /* Before a piece: the size of a chunk, or the header of a message. */
 #define NGX_HTTP_FLUX_PIECE_HEAD     (NGX_SIZE_T_LEN + 2)
 
-/* One or two readers do not pay for a stream's 70 KB. */
-#define NGX_HTTP_FLUX_STREAM_LEAST   3
+/*
+ * A stream takes 166 KB, so a worker has 32 MB of them at most.  Half of them
+ * are kept for channels that several read.  Who finds none takes over one
+ * that has not been used for so many ms, or does without.
+ */
+#define NGX_HTTP_FLUX_STREAMS        192
+#define NGX_HTTP_FLUX_STREAMS_FEW    96
+#define NGX_HTTP_FLUX_FEW_READERS    2
+#define NGX_HTTP_FLUX_STREAM_IDLE    60000
 
 /* What is shorter alone gains nothing, and may go plain over WebSocket. */
 #define NGX_HTTP_FLUX_MESSAGE_LEAST  128
@@ -23,6 +30,10 @@ static ngx_int_t ngx_http_flux_piece_make(ngx_http_flux_piece_t *piece,
 static flux_deflate_t  *ngx_http_flux_deflate;
 static flux_inflate_t  *ngx_http_flux_inflater;
 
+/* by their last use */
+static ngx_queue_t      ngx_http_flux_streams;
+static ngx_uint_t       ngx_http_flux_nstreams;
+
 
 void
 ngx_http_flux_compress_exit(void)
@@ -36,18 +47,12 @@ ngx_http_flux_compress_exit(void)
 
 
 static flux_deflate_t *
-ngx_http_flux_deflate_new(void)
-{
-    return flux_deflate_new(FLUX_DEFLATE_LEVEL, FLUX_DEFLATE_WINDOW,
-                            FLUX_DEFLATE_MEMORY);
-}
-
-
-static flux_deflate_t *
 ngx_http_flux_deflate_alone(void)
 {
     if (ngx_http_flux_deflate == NULL) {
-        ngx_http_flux_deflate = ngx_http_flux_deflate_new();
+        ngx_http_flux_deflate = flux_deflate_new(FLUX_DEFLATE_LEVEL,
+                                                 FLUX_DEFLATE_WINDOW_ALONE,
+                                                 FLUX_DEFLATE_MEMORY);
     }
 
     return ngx_http_flux_deflate;
@@ -146,12 +151,82 @@ ngx_http_flux_piece_of(ngx_http_flux_frame_t *frame, flux_deflate_t *d,
 
 /* --- the stream of a channel ----------------------------------------------- */
 
+void
+ngx_http_flux_compress_close(ngx_http_flux_deflate_t *stream)
+{
+    if (stream->deflate == NULL) {
+        return;
+    }
+
+    stream->context = flux_deflate_context(stream->deflate);
+
+    flux_deflate_destroy(stream->deflate);
+    stream->deflate = NULL;
+
+    ngx_queue_remove(&stream->queue);
+    ngx_http_flux_nstreams--;
+}
+
+
+/* NGX_DECLINED: it does without. */
+
+static ngx_int_t
+ngx_http_flux_compress_open(ngx_http_flux_deflate_t *stream,
+    ngx_uint_t readers)
+{
+    ngx_uint_t                max;
+    ngx_http_flux_deflate_t  *oldest;
+
+    if (stream->deflate != NULL) {
+        ngx_queue_remove(&stream->queue);
+        ngx_queue_insert_tail(&ngx_http_flux_streams, &stream->queue);
+        stream->used = ngx_current_msec;
+
+        return NGX_OK;
+    }
+
+    if (ngx_http_flux_streams.next == NULL) {
+        ngx_queue_init(&ngx_http_flux_streams);
+    }
+
+    max = readers <= NGX_HTTP_FLUX_FEW_READERS ? NGX_HTTP_FLUX_STREAMS_FEW
+                                               : NGX_HTTP_FLUX_STREAMS;
+
+    if (ngx_http_flux_nstreams >= max) {
+        oldest = ngx_queue_data(ngx_queue_head(&ngx_http_flux_streams),
+                                ngx_http_flux_deflate_t, queue);
+
+        if (ngx_current_msec - oldest->used < NGX_HTTP_FLUX_STREAM_IDLE) {
+            return NGX_DECLINED;
+        }
+
+        ngx_http_flux_compress_close(oldest);
+    }
+
+    stream->deflate = flux_deflate_new(FLUX_DEFLATE_LEVEL,
+                                       FLUX_DEFLATE_WINDOW,
+                                       FLUX_DEFLATE_MEMORY);
+    if (stream->deflate == NULL) {
+        return NGX_DECLINED;
+    }
+
+    flux_deflate_follow(stream->deflate, stream->context);
+
+    ngx_queue_insert_tail(&ngx_http_flux_streams, &stream->queue);
+    ngx_http_flux_nstreams++;
+    stream->used = ngx_current_msec;
+
+    return NGX_OK;
+}
+
+
 /* The piece of its stream, or NULL: there is none for this frame. */
 
 static ngx_http_flux_piece_t *
 ngx_http_flux_compress_shared(ngx_http_flux_channel_t *channel,
     ngx_http_flux_frame_t *frame, ngx_uint_t message)
 {
+    ngx_uint_t                readers;
     ngx_http_flux_deflate_t  *stream = &channel->streams[message];
 
     if (stream->serial != channel->serial) {
@@ -165,21 +240,18 @@ ngx_http_flux_compress_shared(ngx_http_flux_channel_t *channel,
         stream->outside = 0;
     }
 
-    if (stream->were_inside + stream->were_outside
-        < NGX_HTTP_FLUX_STREAM_LEAST)
-    {
-        return NULL;
-    }
-
     if (frame->pieces != NULL && frame->pieces[message].base != NULL) {
         return &frame->pieces[message];
     }
 
-    if (stream->deflate == NULL) {
-        stream->deflate = ngx_http_flux_deflate_new();
-        if (stream->deflate == NULL) {
-            return NULL;
-        }
+    /* a reader that leaves after its first frame pays for none */
+
+    readers = stream->were_inside + stream->were_outside;
+
+    if (readers == 0
+        || ngx_http_flux_compress_open(stream, readers) != NGX_OK)
+    {
+        return NULL;
     }
 
     if (flux_deflate_restart_due(stream->deflate, stream->were_inside,
@@ -254,6 +326,33 @@ ngx_http_flux_compress_text(ngx_http_flux_reader_t *reader, ngx_str_t *text,
 
     return NGX_OK;
 }
+
+
+#if (FLUX_TEST_ECHO)
+
+ngx_int_t
+ngx_http_flux_compress_echo(ngx_str_t *text, ngx_uint_t opcode, ngx_str_t *out,
+    u_char **base)
+{
+    flux_deflate_t         *d = ngx_http_flux_deflate_alone();
+    ngx_http_flux_piece_t   piece;
+
+    if (d == NULL
+        || ngx_http_flux_piece_make(&piece, d, text, 1, 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* FIN, RSV1 */
+    piece.framed.data[0] = (u_char) (0xc0 | opcode);
+
+    *out = piece.framed;
+    *base = piece.base;
+
+    return NGX_OK;
+}
+
+#endif
 
 
 /* --- what clients send ----------------------------------------------------- */

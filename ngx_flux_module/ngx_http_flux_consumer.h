@@ -1,10 +1,9 @@
 /*
- * The inside of the consumer, for ngx_http_flux_kafka*.c; the producer takes
- * configuration and assistant from it.
+ * The inside of the consumer, for ngx_http_flux_kafka*.c.
  *
  * A consumer is one cluster read by this worker.  All of it runs in nginx's
- * event loop, except what librdkafka can only do by waiting: that is asked of
- * the consumer's assistant, a thread that touches nothing but librdkafka.
+ * event loop; for what can only be done by waiting, for a cluster or for the
+ * kernel, there is its client's assistant.
  */
 
 #ifndef _NGX_HTTP_FLUX_CONSUMER_H_INCLUDED_
@@ -12,18 +11,16 @@
 
 
 #include "ngx_http_flux_kafka.h"
+#include "ngx_http_flux_kafka_client.h"
 
-#include <librdkafka/rdkafka.h>
 
-
-/* what one turn of the event loop takes, and one hold of the lock */
+/* what is taken at once, and appended in one hold of the lock */
 #define NGX_HTTP_FLUX_BATCH_MESSAGES  256
 #define NGX_HTTP_FLUX_BATCH_BYTES     (256 * 1024)
 
 
-typedef struct ngx_http_flux_consumer_s   ngx_http_flux_consumer_t;
-typedef struct ngx_http_flux_topic_s      ngx_http_flux_topic_t;
-typedef struct ngx_http_flux_assistant_s  ngx_http_flux_assistant_t;
+typedef struct ngx_http_flux_consumer_s  ngx_http_flux_consumer_t;
+typedef struct ngx_http_flux_topic_s     ngx_http_flux_topic_t;
 
 
 /* Where a feed stands in a partition. */
@@ -43,8 +40,8 @@ typedef struct {
     ngx_http_flux_position_t  *positions;   /* one per feed of the topic */
     int64_t                    high;        /* the last watermark seen */
     ngx_msec_t                 started;     /* when reading began */
+    int32_t                    leader;      /* at the last look, -1: none */
     unsigned                   reading:1;   /* librdkafka fetches it */
-    unsigned                   leader:1;    /* it had one at the last look */
 } ngx_http_flux_source_t;
 
 
@@ -63,34 +60,6 @@ struct ngx_http_flux_topic_s {
 };
 
 
-/* What the assistant is asked, and its answer. */
-
-typedef enum {
-    NGX_HTTP_FLUX_ASK_METADATA = 1,
-    NGX_HTTP_FLUX_ASK_OFFSETS
-} ngx_http_flux_ask_e;
-
-/* offsets are asked for as Kafka's ListOffsets does */
-#define NGX_HTTP_FLUX_TIME_EARLIEST  -2
-#define NGX_HTTP_FLUX_TIME_LATEST    -1
-
-/* lists: the earliest offset, the latest one, then one per duration */
-#define NGX_HTTP_FLUX_LOW   0
-#define NGX_HTTP_FLUX_HIGH  1
-#define NGX_HTTP_FLUX_TIME  2
-
-typedef struct {
-    ngx_http_flux_ask_e                kind;
-    rd_kafka_resp_err_t                error;
-    char                              *cluster_id;  /* NULL: not known yet */
-    const struct rd_kafka_metadata    *metadata;
-
-    /* .offset: in, a time in Unix ms; out, an offset or an .err */
-    rd_kafka_topic_partition_list_t  **lists;
-    size_t                             nlists;
-} ngx_http_flux_question_t;
-
-
 struct ngx_http_flux_consumer_s {
     ngx_http_flux_main_conf_t  *fmcf;
     ngx_http_flux_zone_t       *zone;
@@ -98,12 +67,8 @@ struct ngx_http_flux_consumer_s {
     ngx_pool_t                 *pool;
     ngx_log_t                  *log;
 
-    ngx_http_flux_assistant_t  *assistant;
-    rd_kafka_t                 *handle;     /* NULL: it could not be made */
-    rd_kafka_queue_t           *queue;      /* records */
-    rd_kafka_queue_t           *events;     /* logs and errors */
-    ngx_connection_t           *connection;
-    ngx_event_t                 next;       /* goes on in the next turn */
+    ngx_http_flux_kafka_client_t  client;
+
     ngx_event_t                 timer;      /* each second */
     ngx_event_t                 look;       /* when to ask for metadata */
 
@@ -113,6 +78,15 @@ struct ngx_http_flux_consumer_s {
     rd_kafka_message_t         *messages[NGX_HTTP_FLUX_BATCH_MESSAGES];
     size_t                      nmessages;
     size_t                      taken;
+
+    struct {
+        int64_t                 messages;   /* from one waking to the next */
+        int64_t                 bytes;
+        int64_t                 messages_left;
+        int64_t                 bytes_left;
+    } fetch;
+
+    flux_fresh_t                fresh;
 
     uint64_t                    changed;    /* feeds whose state changed */
     ngx_msec_t                  look_delay;
@@ -175,13 +149,6 @@ ngx_http_flux_position_partition(ngx_http_flux_consumer_t *consumer,
 }
 
 
-/* kafka_conf.c */
-
-/* A configuration with brokers and properties, or NULL and what is wrong. */
-rd_kafka_conf_t *ngx_http_flux_kafka_conf(ngx_http_flux_cluster_t *cluster,
-    ngx_keyval_t **property, char *buf, size_t len);
-
-
 /* kafka_consumer.c */
 
 /*
@@ -212,39 +179,6 @@ void ngx_http_flux_consumer_restart(ngx_http_flux_consumer_t *consumer);
  */
 ngx_int_t ngx_http_flux_kafka_lock(ngx_http_flux_consumer_t *consumer);
 void ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer);
-
-/* Keeps our code and librdkafka's in memory for as long as threads run it. */
-void ngx_http_flux_kafka_pin(void);
-
-
-/* kafka_assistant.c */
-
-/*
- * Takes handle, queues and the eventfd over: the thread destroys them once it
- * was told to quit.  NULL when there is no thread to be had.
- */
-ngx_http_flux_assistant_t *ngx_http_flux_assistant_start(rd_kafka_t *handle,
-    rd_kafka_queue_t *queue, rd_kafka_queue_t *events, int fd);
-
-/* One question at a time; it belongs to the assistant until taken back. */
-void ngx_http_flux_assistant_ask(ngx_http_flux_assistant_t *assistant,
-    ngx_http_flux_question_t *question);
-
-/* NULL while there is no answer; the caller destroys it. */
-ngx_http_flux_question_t *ngx_http_flux_assistant_answer(
-    ngx_http_flux_assistant_t *assistant);
-
-/* A topic that is being read, to be let go before the handle is. */
-void ngx_http_flux_assistant_quit(ngx_http_flux_assistant_t *assistant,
-    rd_kafka_topic_t **topics, size_t ntopics,
-    rd_kafka_topic_partition_list_t *reading);
-
-/* Waits until all that were told to quit have, NGX_AGAIN when too long. */
-ngx_int_t ngx_http_flux_assistant_wait(ngx_msec_t timeout);
-
-ngx_http_flux_question_t *ngx_http_flux_question_new(ngx_http_flux_ask_e kind,
-    size_t nlists);
-void ngx_http_flux_question_destroy(ngx_http_flux_question_t *question);
 
 
 /* kafka_metadata.c */
@@ -282,6 +216,21 @@ void ngx_http_flux_kafka_recreated(ngx_http_flux_topic_t *topic);
 /* A fetch was refused, says a line of librdkafka's log. */
 void ngx_http_flux_kafka_suspect(ngx_http_flux_consumer_t *consumer,
     const char *line);
+
+
+/* kafka_fetch.c */
+
+void ngx_http_flux_kafka_fetch_init(ngx_http_flux_consumer_t *consumer);
+
+/* So much has left librdkafka's queue. */
+void ngx_http_flux_kafka_fetch_taken(ngx_http_flux_consumer_t *consumer,
+    size_t messages, size_t bytes);
+
+
+/* kafka_memory.c */
+
+/* Many records come: has memory made for more. */
+void ngx_http_flux_kafka_memory(ngx_http_flux_consumer_t *consumer);
 
 
 /* kafka_state.c */

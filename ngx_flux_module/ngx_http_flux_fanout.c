@@ -1,3 +1,4 @@
+#include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_reader.h"
 
@@ -28,6 +29,11 @@ ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
     ngx_http_flux_reader_t  *reader;
 
     channel->refs++;
+
+    if (channel->batch == ngx_http_flux_batch_serial()) {
+        /* its readers have the frame before this one still to be sent */
+        ngx_http_flux_batch_submit();
+    }
 
     if (channel->sending == NULL) {
         channel->serial++;
@@ -90,9 +96,9 @@ ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
 
 
 /*
- * What a send needs of a reader lies in a dozen cache lines, all of them cold
- * when thousands are sent to in a row.  Each step loads what the one before
- * has brought the way to.
+ * When thousands are sent to in a row, what it takes of a reader and of its
+ * connection is never in the cache.  Each step loads what the one before has
+ * brought the way to.
  */
 
 static void
@@ -104,7 +110,6 @@ ngx_http_flux_channel_prefetch(ngx_http_flux_channel_t *channel)
     ngx_queue_t             *ahead[4];
     ngx_uint_t               i;
     ngx_connection_t        *c;
-    ngx_http_request_t      *r;
     ngx_http_flux_reader_t  *reader;
 
     ahead[0] = ngx_queue_next(ngx_queue_head(&channel->front));
@@ -119,25 +124,16 @@ ngx_http_flux_channel_prefetch(ngx_http_flux_channel_t *channel)
 
     p = (u_char *) ngx_queue_data(ahead[3], ngx_http_flux_reader_t, queue);
 
-    for (i = 0; i < sizeof(ngx_http_flux_reader_t); i += ngx_cacheline_size) {
+    for (i = 0; i < offsetof(ngx_http_flux_reader_t, all);
+         i += ngx_cacheline_size)
+    {
         __builtin_prefetch(p + i, 1);
     }
 
-    reader = ngx_queue_data(ahead[2], ngx_http_flux_reader_t, queue);
-    r = reader->request;
-    __builtin_prefetch(&r->connection);
-    __builtin_prefetch(&r->out);
-    __builtin_prefetch(&r->http_version);
-    __builtin_prefetch(&r->state);              /* beside the flags */
-
     reader = ngx_queue_data(ahead[1], ngx_http_flux_reader_t, queue);
-    c = reader->request->connection;
-    __builtin_prefetch(c, 1);
-    __builtin_prefetch((u_char *) c + ngx_cacheline_size, 1);
-    __builtin_prefetch((u_char *) (c + 1) - 1);
-
-    reader = ngx_queue_data(ahead[0], ngx_http_flux_reader_t, queue);
-    __builtin_prefetch(reader->request->connection->write, 1);
+    c = reader->connection;
+    __builtin_prefetch(&c->fd);
+    __builtin_prefetch(&c->sent, 1);
 
 #endif
 }

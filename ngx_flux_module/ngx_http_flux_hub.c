@@ -1,3 +1,4 @@
+#include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_reader.h"
 
@@ -62,6 +63,9 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     ngx_queue_init(&hub->dirty);
     ngx_queue_init(&hub->waiting);
     ngx_queue_init(&hub->readers);
+    ngx_http_flux_timer_init(cycle->log);
+
+    ngx_http_flux_batch_init(cycle->log, fmcf->io_uring);
 
     /* both are touched only where there is something */
 
@@ -127,6 +131,8 @@ ngx_http_flux_hub_exit(void)
     if (hub->fmcf == NULL) {
         return;
     }
+
+    ngx_http_flux_batch_exit();
 
     for (i = 0; i < hub->fmcf->feeds.nelts; i++) {
         ngx_free(hub->positions[i].ids);
@@ -639,10 +645,13 @@ ngx_http_flux_hub_work(void)
         rc = ngx_http_flux_channel_flush(channel, &budget);
 
         if (rc == NGX_AGAIN) {
+            ngx_http_flux_batch_submit();
             ngx_http_flux_hub_post();
             return;
         }
     }
+
+    ngx_http_flux_batch_submit();
 
     if (hub->state_soon) {
         hub->state_soon = 0;

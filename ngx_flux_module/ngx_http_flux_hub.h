@@ -58,7 +58,10 @@ typedef struct {
 /* The compressed stream of a channel's frames. */
 
 typedef struct {
-    flux_deflate_t            *deflate;     /* NULL: too few read it */
+    ngx_queue_t                queue;       /* of those that have one */
+    flux_deflate_t            *deflate;     /* or NULL */
+    uint64_t                   context;     /* of the one it had */
+    ngx_msec_t                 used;
     ngx_uint_t                 serial;      /* of the frame being counted */
     ngx_uint_t                 inside;      /* readers that took its piece */
     ngx_uint_t                 outside;     /* that had not its context */
@@ -98,6 +101,7 @@ struct ngx_http_flux_channel_s {
     uint64_t                   rest_after;  /* behind this ordinal */
     ngx_queue_t                sent;        /* readers that had `sending` */
     ngx_uint_t                 serial;      /* of the frame being sent */
+    ngx_uint_t                 batch;       /* where its last sends are */
     ngx_http_flux_deflate_t    streams[2];  /* of events, of messages */
 
     ngx_http_flux_frame_t     *snapshot;    /* what a newcomer gets */

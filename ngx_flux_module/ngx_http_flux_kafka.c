@@ -1,11 +1,5 @@
 #include "ngx_http_flux_consumer.h"
 
-#include <dlfcn.h>
-
-
-/* How long a worker that exits waits for librdkafka. */
-#define NGX_HTTP_FLUX_EXIT_WAIT  2000
-
 /* the index is walked for expired keys once a second, in so many parts */
 #define NGX_HTTP_FLUX_EXPIRE_PARTS   20
 #define NGX_HTTP_FLUX_EXPIRE_TIMER   (1000 / NGX_HTTP_FLUX_EXPIRE_PARTS)
@@ -61,7 +55,7 @@ ngx_http_flux_kafka_start(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
         cln->handler = ngx_http_flux_kafka_exit;
         kafka->cleanup = 1;
 
-        ngx_http_flux_kafka_pin();
+        ngx_http_flux_kafka_client_pin();
     }
 
     kafka->pool = ngx_create_pool(1024, cycle->log);
@@ -148,27 +142,6 @@ ngx_http_flux_kafka_stop(void)
 }
 
 
-/*
- * A worker that exits unloads its modules, while a thread may still be in
- * librdkafka's code or in ours: both stay where they are.
- */
-
-void
-ngx_http_flux_kafka_pin(void)
-{
-    Dl_info  info;
-
-    if (dladdr(&ngx_http_flux_kafka, &info) != 0) {
-        (void) dlopen(info.dli_fname, RTLD_NOW|RTLD_NOLOAD|RTLD_NODELETE);
-    }
-}
-
-
-/*
- * exit() must not pull OpenSSL away under threads that use it; but a name
- * server that is silent keeps them for longer than a reload may wait.
- */
-
 static void
 ngx_http_flux_kafka_exit(void *data)
 {
@@ -176,10 +149,7 @@ ngx_http_flux_kafka_exit(void *data)
 
     ngx_http_flux_kafka.cleanup = 0;
 
-    if (ngx_http_flux_assistant_wait(NGX_HTTP_FLUX_EXIT_WAIT) != NGX_OK) {
-        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "flux exits while librdkafka waits for the network");
-    }
+    ngx_http_flux_kafka_client_wait();
 }
 
 

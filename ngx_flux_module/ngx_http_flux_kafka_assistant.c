@@ -1,8 +1,9 @@
 /*
- * The thread that waits for librdkafka so that nginx does not.
+ * The thread that waits for librdkafka, and for the kernel, so that nginx does
+ * not.
  */
 
-#include "ngx_http_flux_consumer.h"
+#include "ngx_http_flux_kafka_client.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -227,13 +228,23 @@ ngx_http_flux_assistant_work(ngx_http_flux_assistant_t *assistant,
 {
     size_t  i;
 
-    if (question->kind == NGX_HTTP_FLUX_ASK_METADATA) {
-        ngx_http_flux_assistant_metadata(assistant, question);
-        return;
-    }
+    switch (question->kind) {
 
-    for (i = 0; i < question->nlists; i++) {
-        ngx_http_flux_assistant_offsets(assistant, question->lists[i]);
+    case NGX_HTTP_FLUX_ASK_METADATA:
+        ngx_http_flux_assistant_metadata(assistant, question);
+        break;
+
+    case NGX_HTTP_FLUX_ASK_OFFSETS:
+
+        for (i = 0; i < question->nlists; i++) {
+            ngx_http_flux_assistant_offsets(assistant, question->lists[i]);
+        }
+
+        break;
+
+    case NGX_HTTP_FLUX_ASK_MEMORY:
+        ngx_http_flux_kafka_memory_make(question->memory, question->size);
+        break;
     }
 }
 

@@ -29,8 +29,15 @@ static ngx_keyval_t  ngx_http_flux_kafka_defaults[] = {
     { ngx_string("socket.nagle.disable"), ngx_string("true") },
     { ngx_string("socket.timeout.ms"), ngx_string("15000") },
 
-    /* librdkafka 2.0 pauses for a second when it has so many */
-    { ngx_string("queued.min.messages"), ngx_string("500000") },
+    /*
+     * Records that wait for us: more make nothing faster, as fetching goes on
+     * in time (see ngx_http_flux_kafka_fetch.c), but take memory that is in no
+     * cache.
+     */
+    { ngx_string("queued.max.messages.kbytes"), ngx_string("16384") },
+
+    /* librdkafka 2.0 does not know it */
+    { ngx_string("fetch.queue.backoff.ms"), ngx_string("10") },
 
     { ngx_null_string, ngx_null_string }
 };

@@ -4,12 +4,9 @@
 
 #include "ngx_http_flux_consumer.h"
 
-#include <sys/eventfd.h>
 
-
-/* lines that librdkafka may write in a span of time (ms) */
-#define NGX_HTTP_FLUX_LOG_LINES  8
-#define NGX_HTTP_FLUX_LOG_SPAN   10000
+/* batches in one turn: they share its system calls */
+#define NGX_HTTP_FLUX_BATCHES    4
 
 /* logs and errors handled in one turn */
 #define NGX_HTTP_FLUX_EVENTS     64
@@ -20,12 +17,8 @@
 
 static ngx_int_t ngx_http_flux_consumer_create(
     ngx_http_flux_consumer_t *consumer, char *text, size_t len);
-static ngx_int_t ngx_http_flux_consumer_listen(
-    ngx_http_flux_consumer_t *consumer, int fd);
 static void ngx_http_flux_consumer_release(ngx_http_flux_consumer_t *consumer);
-static void ngx_http_flux_consumer_wake(ngx_event_t *ev);
-static void ngx_http_flux_consumer_next(ngx_event_t *ev);
-static void ngx_http_flux_consumer_turn(ngx_http_flux_consumer_t *consumer);
+static void ngx_http_flux_consumer_turn(void *data);
 static void ngx_http_flux_consumer_tick(ngx_event_t *ev);
 static void ngx_http_flux_consumer_look(ngx_event_t *ev);
 static void ngx_http_flux_consumer_done(ngx_http_flux_consumer_t *consumer);
@@ -42,9 +35,9 @@ ngx_http_flux_consumer_connect(ngx_http_flux_consumer_t *consumer)
 {
     char  text[512];
 
-    consumer->next.handler = ngx_http_flux_consumer_next;
-    consumer->next.data = consumer;
-    consumer->next.log = consumer->log;
+    consumer->client.turn = ngx_http_flux_consumer_turn;
+    consumer->client.data = consumer;
+    consumer->client.log = consumer->log;
 
     consumer->timer.handler = ngx_http_flux_consumer_tick;
     consumer->timer.data = consumer;
@@ -65,10 +58,6 @@ ngx_http_flux_consumer_connect(ngx_http_flux_consumer_t *consumer)
     {
         ngx_add_timer(&consumer->timer, NGX_HTTP_FLUX_TICK);
 
-        /* what came before the descriptor was listened to */
-
-        ngx_post_event(&consumer->next, &ngx_posted_events);
-
         consumer->look_metadata = 1;
         ngx_http_flux_kafka_look(consumer);
         return;
@@ -85,8 +74,6 @@ static ngx_int_t
 ngx_http_flux_consumer_create(ngx_http_flux_consumer_t *consumer, char *text,
     size_t len)
 {
-    int               fd;
-    uint64_t          one = 1;
     ngx_keyval_t     *property;
     rd_kafka_conf_t  *conf;
 
@@ -97,74 +84,19 @@ ngx_http_flux_consumer_create(ngx_http_flux_consumer_t *consumer, char *text,
 
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_LOG|RD_KAFKA_EVENT_ERROR);
 
-    consumer->handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, len);
-    if (consumer->handle == NULL) {
-        rd_kafka_conf_destroy(conf);
-        return NGX_ERROR;
-    }
-
-    rd_kafka_set_log_queue(consumer->handle, NULL);
-
-    consumer->queue = rd_kafka_queue_new(consumer->handle);
-    consumer->events = rd_kafka_queue_get_main(consumer->handle);
-
-    fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
-
-    if (fd == -1) {
-        (void) snprintf(text, len, "eventfd() failed");
-        return NGX_ERROR;
-    }
-
-    consumer->assistant = ngx_http_flux_assistant_start(consumer->handle,
-                              consumer->queue, consumer->events, fd);
-
-    if (consumer->assistant == NULL) {
-        (void) close(fd);
-        (void) snprintf(text, len, "there is no thread to be had");
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_flux_kafka_init_topics(consumer) != NGX_OK
-        || ngx_http_flux_consumer_listen(consumer, fd) != NGX_OK)
+    if (ngx_http_flux_kafka_client_open(&consumer->client, RD_KAFKA_CONSUMER,
+                                        conf, text, len)
+        != NGX_OK)
     {
-        (void) snprintf(text, len, "no memory, no connection or no topic");
         return NGX_ERROR;
     }
 
-    rd_kafka_queue_io_event_enable(consumer->queue, fd, &one, sizeof(one));
-    rd_kafka_queue_io_event_enable(consumer->events, fd, &one, sizeof(one));
+    ngx_http_flux_kafka_fetch_init(consumer);
 
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_flux_consumer_listen(ngx_http_flux_consumer_t *consumer, int fd)
-{
-    ngx_connection_t  *c;
-
-    c = ngx_get_connection(fd, consumer->log);
-    if (c == NULL) {
+    if (ngx_http_flux_kafka_init_topics(consumer) != NGX_OK) {
+        (void) snprintf(text, len, "no memory or no topic");
         return NGX_ERROR;
     }
-
-    c->data = consumer;
-    c->read->handler = ngx_http_flux_consumer_wake;
-    c->read->log = consumer->log;
-    c->write->log = consumer->log;
-
-    /* not a socket that a graceful shutdown would wait for */
-
-    c->read->channel = 1;
-    c->write->channel = 1;
-
-    if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK) {
-        ngx_free_connection(c);
-        c->fd = (ngx_socket_t) -1;
-        return NGX_ERROR;
-    }
-
-    consumer->connection = c;
 
     return NGX_OK;
 }
@@ -173,31 +105,12 @@ ngx_http_flux_consumer_listen(ngx_http_flux_consumer_t *consumer, int fd)
 void
 ngx_http_flux_consumer_stop(ngx_http_flux_consumer_t *consumer)
 {
-    ngx_connection_t  *c = consumer->connection;
-
     if (consumer->timer.timer_set) {
         ngx_del_timer(&consumer->timer);
     }
 
     if (consumer->look.timer_set) {
         ngx_del_timer(&consumer->look);
-    }
-
-    if (consumer->next.posted) {
-        ngx_delete_posted_event(&consumer->next);
-    }
-
-    if (c != NULL) {
-
-        if (c->read->posted) {
-            ngx_delete_posted_event(c->read);
-        }
-
-        /* the assistant closes the descriptor */
-
-        (void) ngx_del_event(c->read, NGX_READ_EVENT, NGX_DISABLE_EVENT);
-        ngx_free_connection(c);
-        c->fd = (ngx_socket_t) -1;
     }
 
     ngx_http_flux_consumer_release(consumer);
@@ -217,21 +130,16 @@ ngx_http_flux_consumer_release(ngx_http_flux_consumer_t *consumer)
     ngx_http_flux_source_t           **sources;
     rd_kafka_topic_partition_list_t   *reading;
 
-    if (consumer->handle == NULL) {
+    if (consumer->client.handle == NULL) {
         return;
     }
 
     ngx_http_flux_kafka_forget(consumer, NULL);
 
-    rd_kafka_queue_io_event_enable(consumer->queue, -1, NULL, 0);
-    rd_kafka_queue_io_event_enable(consumer->events, -1, NULL, 0);
+    /* without an assistant there are no topics */
 
-    if (consumer->assistant == NULL) {
-        rd_kafka_queue_destroy(consumer->queue);
-        rd_kafka_queue_destroy(consumer->events);
-        rd_kafka_destroy_flags(consumer->handle,
-                               RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-        consumer->handle = NULL;
+    if (consumer->client.assistant == NULL) {
+        ngx_http_flux_kafka_client_close(&consumer->client, NULL, 0, NULL);
         return;
     }
 
@@ -254,62 +162,41 @@ ngx_http_flux_consumer_release(ngx_http_flux_consumer_t *consumer)
         }
     }
 
-    ngx_http_flux_assistant_quit(consumer->assistant, handles, ntopics,
-                                 reading);
-
-    consumer->assistant = NULL;
-    consumer->handle = NULL;
+    ngx_http_flux_kafka_client_close(&consumer->client, handles, ntopics,
+                                     reading);
 }
 
 
 /* --- turns --------------------------------------------------------------- */
 
-static void
-ngx_http_flux_consumer_wake(ngx_event_t *ev)
-{
-    uint64_t           n;
-    ngx_connection_t  *c = ev->data;
-
-    /* one read empties it; what comes later is a new edge */
-
-    if (read(c->fd, &n, sizeof(n)) == -1 && ngx_errno != NGX_EAGAIN) {
-        ngx_log_error(NGX_LOG_ALERT, c->log, ngx_errno,
-                      "read() of flux consumer's eventfd failed");
-    }
-
-    ngx_http_flux_consumer_turn(c->data);
-}
-
+/* A bounded slice of what waits. */
 
 static void
-ngx_http_flux_consumer_next(ngx_event_t *ev)
+ngx_http_flux_consumer_turn(void *data)
 {
-    ngx_http_flux_consumer_turn(ev->data);
-}
-
-
-/*
- * A bounded slice of what waits.  librdkafka writes to the descriptor again
- * only when a queue was found empty, so what is left needs a turn of its own.
- */
-
-static void
-ngx_http_flux_consumer_turn(ngx_http_flux_consumer_t *consumer)
-{
-    ngx_int_t                  rc, more;
+    ngx_int_t                  rc = NGX_OK, more;
+    ngx_uint_t                 n;
+    ngx_http_flux_consumer_t  *consumer = data;
     ngx_http_flux_question_t  *answer;
 
-    answer = ngx_http_flux_assistant_answer(consumer->assistant);
+    answer = ngx_http_flux_assistant_answer(consumer->client.assistant);
 
     if (answer != NULL) {
         ngx_http_flux_kafka_answer(consumer, answer);
     }
 
     more = ngx_http_flux_consumer_events(consumer);
-    rc = ngx_http_flux_kafka_take(consumer);
+
+    for (n = 0; n < NGX_HTTP_FLUX_BATCHES; n++) {
+        rc = ngx_http_flux_kafka_take(consumer);
+
+        if (rc != NGX_AGAIN) {
+            break;
+        }
+    }
 
     if (rc == NGX_AGAIN || more == NGX_AGAIN) {
-        ngx_post_event(&consumer->next, &ngx_posted_next_events);
+        ngx_http_flux_kafka_client_next(&consumer->client);
     }
 
     ngx_http_flux_consumer_done(consumer);
@@ -323,7 +210,7 @@ ngx_http_flux_consumer_tick(ngx_event_t *ev)
 
     ngx_add_timer(&consumer->timer, NGX_HTTP_FLUX_TICK);
 
-    if (consumer->handle == NULL) {
+    if (consumer->client.handle == NULL) {
         consumer->restart = 1;
 
     } else {
@@ -371,7 +258,7 @@ ngx_http_flux_consumer_events(ngx_http_flux_consumer_t *consumer)
 
     for (n = 0; n < NGX_HTTP_FLUX_EVENTS; n++) {
 
-        event = rd_kafka_queue_poll(consumer->events, 0);
+        event = rd_kafka_queue_poll(consumer->client.events, 0);
 
         if (event == NULL) {
             return NGX_OK;
@@ -438,7 +325,7 @@ ngx_http_flux_consumer_log(ngx_http_flux_consumer_t *consumer,
 ngx_uint_t
 ngx_http_flux_kafka_may_log(ngx_http_flux_consumer_t *consumer)
 {
-    if (ngx_current_msec - consumer->logged >= NGX_HTTP_FLUX_LOG_SPAN) {
+    if (ngx_current_msec - consumer->logged >= NGX_HTTP_FLUX_KAFKA_SPAN) {
 
         if (consumer->suppressed) {
             ngx_log_error(NGX_LOG_NOTICE, consumer->log, 0,
@@ -451,7 +338,7 @@ ngx_http_flux_kafka_may_log(ngx_http_flux_consumer_t *consumer)
         consumer->lines = 0;
     }
 
-    if (consumer->lines == NGX_HTTP_FLUX_LOG_LINES) {
+    if (consumer->lines == NGX_HTTP_FLUX_KAFKA_LINES) {
         consumer->suppressed++;
         return 0;
     }

@@ -141,10 +141,10 @@ ngx_http_flux_topic_add(ngx_http_flux_consumer_t *consumer, ngx_str_t *name)
         return NULL;
     }
 
-    conf = rd_kafka_default_topic_conf_dup(consumer->handle);
+    conf = rd_kafka_default_topic_conf_dup(consumer->client.handle);
     rd_kafka_topic_conf_set_opaque(conf, topic);
 
-    topic->handle = rd_kafka_topic_new(consumer->handle,
+    topic->handle = rd_kafka_topic_new(consumer->client.handle,
                                        (char *) name->data, conf);
     if (topic->handle == NULL) {
         ngx_log_error(NGX_LOG_ERR, consumer->log, 0,
@@ -197,6 +197,7 @@ ngx_http_flux_source_add(ngx_http_flux_topic_t *topic)
     source->topic = topic;
     source->number = (int32_t) topic->sources.nelts;
     source->high = -1;
+    source->leader = -1;
 
     for (i = 0; i < topic->feeds.nelts; i++) {
         source->positions[i].feed = feeds[i];
@@ -221,7 +222,7 @@ ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer)
 {
     ngx_http_flux_question_t  *question = NULL;
 
-    if (consumer->asked || consumer->assistant == NULL) {
+    if (consumer->asked || consumer->client.assistant == NULL) {
         return;
     }
 
@@ -237,7 +238,7 @@ ngx_http_flux_kafka_look(ngx_http_flux_consumer_t *consumer)
 
     if (question != NULL) {
         consumer->asked = 1;
-        ngx_http_flux_assistant_ask(consumer->assistant, question);
+        ngx_http_flux_assistant_ask(consumer->client.assistant, question);
     }
 }
 
@@ -247,6 +248,12 @@ ngx_http_flux_kafka_answer(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_question_t *question)
 {
     consumer->asked = 0;
+
+    if (question->kind == NGX_HTTP_FLUX_ASK_MEMORY) {
+        ngx_http_flux_question_destroy(question);
+        ngx_http_flux_kafka_look(consumer);
+        return;
+    }
 
     if (question->kind == NGX_HTTP_FLUX_ASK_METADATA) {
         ngx_http_flux_metadata_answer(consumer, question);
@@ -398,8 +405,7 @@ ngx_http_flux_metadata_cluster(ngx_http_flux_consumer_t *consumer,
         for (i = 0; i < consumer->topics.nelts; i++) {
             hash = flux_hash(consumer->id, topics[i]->name.data,
                              topics[i]->name.len);
-            hash ^= hash >> 32;
-            topics[i]->fingerprint = (uint32_t) hash ? (uint32_t) hash : 1;
+            topics[i]->fingerprint = ngx_max(flux_hash_end(hash), 1);
         }
     }
 
@@ -468,7 +474,7 @@ ngx_http_flux_metadata_topic(ngx_http_flux_topic_t *topic,
 
     for (i = 0; i < topic->sources.nelts; i++) {
         ngx_http_flux_source_enter(ngx_http_flux_sources(topic)[i]);
-        ngx_http_flux_sources(topic)[i]->leader = 0;
+        ngx_http_flux_sources(topic)[i]->leader = -1;
     }
 
     /* from now on, what is new has come while we looked on */
@@ -547,7 +553,7 @@ ngx_http_flux_metadata_shrink(ngx_http_flux_topic_t *topic, uint32_t count)
     }
 
     while (topic->sources.nelts > count) {
-        ngx_http_flux_sources(topic)[--topic->sources.nelts]->leader = 0;
+        ngx_http_flux_sources(topic)[--topic->sources.nelts]->leader = -1;
     }
 
     for (i = 0; i < topic->feeds.nelts; i++) {
@@ -570,7 +576,7 @@ ngx_http_flux_metadata_source(ngx_http_flux_source_t *source,
         return;
     }
 
-    source->leader = 1;
+    source->leader = metadata->leader;
 
     if (!source->reading) {
         source->topic->consumer->look_offsets = 1;
@@ -626,7 +632,7 @@ ngx_http_flux_metadata_missing(ngx_http_flux_topic_t *topic,
     for (i = 0; i < topic->sources.nelts; i++) {
         source = ngx_http_flux_sources(topic)[i];
 
-        source->leader = 0;
+        source->leader = -1;
         ngx_http_flux_source_enter(source);
         ngx_http_flux_kafka_source_down(source, error);
     }

@@ -52,7 +52,7 @@ ngx_http_flux_kafka_ask_offsets(ngx_http_flux_consumer_t *consumer)
         for (n = 0; n < topics[i]->sources.nelts; n++) {
             source = ngx_http_flux_sources(topics[i])[n];
 
-            if (source->reading || !source->leader) {
+            if (source->reading || source->leader < 0) {
                 continue;
             }
 
@@ -139,7 +139,7 @@ ngx_http_flux_kafka_offsets(ngx_http_flux_consumer_t *consumer,
     for (i = 0; i < list->cnt; i++) {
         source = list->elems[i].opaque;
 
-        if (source->reading || !source->leader) {
+        if (source->reading || source->leader < 0) {
             continue;
         }
 
@@ -245,7 +245,7 @@ ngx_http_flux_source_place(ngx_http_flux_source_t *source,
     source->high = high;
 
     if (rd_kafka_consume_start_queue(topic->handle, source->number, from,
-                                     consumer->queue)
+                                     consumer->client.queue)
         == -1)
     {
         ngx_http_flux_kafka_source_down(source, rd_kafka_last_error());

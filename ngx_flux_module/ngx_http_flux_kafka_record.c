@@ -12,6 +12,13 @@
 /* a message has a record in each feed of its topic */
 #define NGX_HTTP_FLUX_RECORDS  (NGX_HTTP_FLUX_BATCH_MESSAGES + FLUX_LOG_FEEDS)
 
+/* records between two steps towards what one will look at */
+#define NGX_HTTP_FLUX_AHEAD  8
+
+/* the bytes of a value that are fetched ahead; then the hardware runs ahead */
+#define NGX_HTTP_FLUX_FETCH  512
+#define NGX_HTTP_FLUX_CACHE_LINE  64
+
 /* escaped: feed, slash, room */
 #define NGX_HTTP_FLUX_ADDRESS_MAX  4096
 
@@ -24,8 +31,7 @@ typedef struct {
     ngx_http_flux_source_t    *source;
     ngx_http_flux_position_t  *position;
     flux_message_t             message;
-    int64_t                    offset;
-    uint16_t                   check;
+    flux_append_t              append;
     int                        skip;        /* a flux_skip_t, or none */
     unsigned                   eof:1;       /* no record: the end */
     unsigned                   seek:1;      /* it is to say where it lives */
@@ -34,6 +40,7 @@ typedef struct {
 } ngx_http_flux_record_t;
 
 
+static void ngx_http_flux_record_fetch(ngx_http_flux_consumer_t *consumer);
 static ngx_int_t ngx_http_flux_record_message(
     ngx_http_flux_consumer_t *consumer, rd_kafka_message_t *message);
 static ngx_int_t ngx_http_flux_record_verify(ngx_http_flux_source_t *source,
@@ -46,6 +53,8 @@ static void ngx_http_flux_record_room(ngx_http_flux_record_t *record,
     rd_kafka_message_t *message, ngx_http_flux_feed_t *feed);
 static ngx_int_t ngx_http_flux_record_flush(
     ngx_http_flux_consumer_t *consumer);
+static void ngx_http_flux_record_ahead(ngx_http_flux_consumer_t *consumer,
+    size_t i);
 static void ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_record_t *record);
 static int ngx_http_flux_record_store(ngx_http_flux_consumer_t *consumer,
@@ -80,7 +89,7 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
 
     if (fresh) {
 
-        n = rd_kafka_consume_batch_queue(consumer->queue, 0,
+        n = rd_kafka_consume_batch_queue(consumer->client.queue, 0,
                                          consumer->messages,
                                          NGX_HTTP_FLUX_BATCH_MESSAGES);
         if (n <= 0) {
@@ -89,6 +98,10 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
 
         consumer->nmessages = n;
         consumer->taken = 0;
+
+        if (n == NGX_HTTP_FLUX_BATCH_MESSAGES) {
+            ngx_http_flux_kafka_memory(consumer);
+        }
     }
 
     if (consumer->down) {
@@ -120,6 +133,7 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
         }
 
         bytes += message->len + message->key_len;
+        ngx_http_flux_record_fetch(consumer);
 
         if (ngx_http_flux_record_message(consumer, message) == NGX_DECLINED) {
             rc = NGX_DECLINED;
@@ -130,6 +144,8 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
     if (rc == NGX_OK) {
         rc = ngx_http_flux_record_flush(consumer);
     }
+
+    ngx_http_flux_kafka_fetch_taken(consumer, consumer->taken - i, bytes);
 
     for ( /* void */ ; i < consumer->taken; i++) {
         if (consumer->messages[i] != NULL) {
@@ -146,6 +162,27 @@ ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer)
     return (!fresh || consumer->taken < consumer->nmessages
             || consumer->nmessages == NGX_HTTP_FLUX_BATCH_MESSAGES)
            ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* A value was written by another processor: fetch one that comes soon. */
+
+static void
+ngx_http_flux_record_fetch(ngx_http_flux_consumer_t *consumer)
+{
+    size_t               i, len;
+    rd_kafka_message_t  *message;
+
+    i = consumer->taken - 1 + NGX_HTTP_FLUX_AHEAD;
+    message = i < consumer->nmessages ? consumer->messages[i] : NULL;
+
+    if (message != NULL && message->payload != NULL) {
+        len = ngx_min(message->len, NGX_HTTP_FLUX_FETCH);
+
+        for (i = 0; i < len; i += NGX_HTTP_FLUX_CACHE_LINE) {
+            __builtin_prefetch((u_char *) message->payload + i);
+        }
+    }
 }
 
 
@@ -238,8 +275,12 @@ ngx_http_flux_record_message(ngx_http_flux_consumer_t *consumer,
 
         record->source = source;
         record->position = position;
-        record->offset = message->offset;
-        record->check = check;
+        record->append.feed = position->feed->slot;
+        record->append.partition = position->partition;
+        record->append.offset = message->offset;
+        record->append.check = check;
+        record->append.room_hash = 0;
+        record->append.key_hash = 0;
         record->skip = NGX_HTTP_FLUX_SKIP_NONE;
         record->eof = (message->err != 0);
         record->seek = 0;
@@ -346,6 +387,8 @@ ngx_http_flux_record_prepare(ngx_http_flux_consumer_t *consumer,
         record->skip = FLUX_SKIP_SIZE;
         return;
     }
+
+    flux_log_describe(&record->append, m);
 
     if (m->value != NULL || feed->room_rule == NGX_HTTP_FLUX_ROOM_NONE
         || feed->room_rule == NGX_HTTP_FLUX_ROOM_KEY)
@@ -496,6 +539,7 @@ ngx_http_flux_record_flush(ngx_http_flux_consumer_t *consumer)
         record = &ngx_http_flux_records[i];
 
         if (rc == NGX_OK) {
+            ngx_http_flux_record_ahead(consumer, i);
             ngx_http_flux_record_append(consumer, record);
         }
 
@@ -512,6 +556,26 @@ ngx_http_flux_record_flush(ngx_http_flux_consumer_t *consumer)
     }
 
     return rc;
+}
+
+
+/* Those behind record i come a step nearer each. */
+
+static void
+ngx_http_flux_record_ahead(ngx_http_flux_consumer_t *consumer, size_t i)
+{
+    int  step;
+
+    for (step = FLUX_AHEAD_STEPS - 1; step >= 0; step--) {
+        i += NGX_HTTP_FLUX_AHEAD;
+
+        if (i >= ngx_http_flux_nrecords) {
+            return;
+        }
+
+        flux_log_ahead(&consumer->zone->log, &ngx_http_flux_records[i].append,
+                       (flux_ahead_t) step);
+    }
 }
 
 
@@ -536,15 +600,15 @@ ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
         return;
     }
 
-    if (record->offset < p->next) {
+    if (record->append.offset < p->next) {
         return;
     }
 
-    if (!p->ready && record->offset > p->next) {
+    if (!p->ready && record->append.offset > p->next) {
 
         /* compacted away before we came: a reader may have seen it */
 
-        p->whole = record->offset;
+        p->whole = record->append.offset;
     }
 
     skip = record->skip;
@@ -555,7 +619,7 @@ ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
 
     if (skip != NGX_HTTP_FLUX_SKIP_NONE) {
         flux_log_skip(log, position->feed->slot, position->partition,
-                      record->offset, (flux_skip_t) skip);
+                      record->append.offset, (flux_skip_t) skip);
 
         if (skip == FLUX_SKIP_EXPIRED) {
 
@@ -588,31 +652,19 @@ ngx_http_flux_record_store(ngx_http_flux_consumer_t *consumer,
 {
     uint8_t         *dst;
     flux_log_t      *log = &consumer->zone->log;
-    flux_append_t    what;
-    flux_message_t  *m = &record->message;
 
     if (record->seek) {
         return ngx_http_flux_record_store_delete(consumer, record);
     }
 
-    what.feed = record->position->feed->slot;
-    what.partition = record->position->partition;
-    what.offset = record->offset;
-    what.ts = m->ts;
-    what.check = record->check;
-    what.kind = m->value ? FLUX_ENTRY_RECORD : FLUX_ENTRY_DELETE;
-    what.message_length = (uint32_t) m->length;
-    what.address_length = (uint32_t) m->address_length;
-    what.key_length = (uint32_t) m->key_length;
-
-    dst = flux_log_reserve(log, &what);
+    dst = flux_log_reserve(log, &record->append);
 
     if (dst == NULL) {
         return FLUX_SKIP_SIZE;
     }
 
-    flux_message_write(dst, m);
-    flux_log_append(log, &what);
+    flux_message_write(dst, &record->message);
+    flux_log_append(log, &record->append);
 
     return NGX_HTTP_FLUX_SKIP_NONE;
 }
@@ -632,7 +684,7 @@ ngx_http_flux_record_store_delete(ngx_http_flux_consumer_t *consumer,
     uint32_t         key;
     flux_log_t      *log = &consumer->zone->log;
     flux_entry_t    *entry;
-    flux_append_t    what;
+    flux_append_t    what = record->append;
     flux_message_t  *m = &record->message;
 
     record->seek = 0;
@@ -659,14 +711,8 @@ ngx_http_flux_record_store_delete(ngx_http_flux_consumer_t *consumer,
 
     ngx_memcpy(address, flux_log_message(entry) + FLUX_MESSAGE_PREFIX, length);
 
-    what.feed = record->position->feed->slot;
-    what.partition = record->position->partition;
-    what.offset = record->offset;
-    what.ts = m->ts;
-    what.check = record->check;
-    what.kind = FLUX_ENTRY_DELETE;
+    what.room_hash = 0;
     what.address_length = (uint32_t) length;
-    what.key_length = (uint32_t) m->key_length;
     what.message_length = (uint32_t) flux_message_delete(NULL, address, length,
                                                          record->escaped,
                                                          m->key_length, m->ts);
@@ -695,12 +741,12 @@ ngx_http_flux_record_eof(ngx_http_flux_consumer_t *consumer,
 
     /* what lies between the last record and the end holds no data */
 
-    if (p->next < record->offset) {
-        p->next = record->offset;
+    if (p->next < record->append.offset) {
+        p->next = record->append.offset;
     }
 
-    if (p->high_watermark < record->offset) {
-        p->high_watermark = record->offset;
+    if (p->high_watermark < record->append.offset) {
+        p->high_watermark = record->append.offset;
     }
 
     if (!p->ready) {
@@ -718,7 +764,7 @@ ngx_http_flux_record_skipped(ngx_http_flux_consumer_t *consumer,
     consumer->skips[reason].count++;
     consumer->skips[reason].topic = &record->source->topic->name;
     consumer->skips[reason].partition = record->source->number;
-    consumer->skips[reason].offset = record->offset;
+    consumer->skips[reason].offset = record->append.offset;
 }
 
 

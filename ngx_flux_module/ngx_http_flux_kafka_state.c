@@ -224,7 +224,7 @@ ngx_http_flux_kafka_watermarks(ngx_http_flux_consumer_t *consumer)
             source = ngx_http_flux_sources(topics[i])[n];
 
             if (!source->reading
-                || rd_kafka_get_watermark_offsets(consumer->handle,
+                || rd_kafka_get_watermark_offsets(consumer->client.handle,
                                                (char *) topics[i]->name.data,
                                                source->number, &low, &high)
                    != RD_KAFKA_RESP_ERR_NO_ERROR

@@ -95,6 +95,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       offsetof(ngx_http_flux_main_conf_t, drain),
       NULL },
 
+    { ngx_string("flux_io_uring"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_flux_main_conf_t, io_uring),
+      NULL },
+
     { ngx_string("flux_stream"),
       NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_flux_stream_handler,
@@ -159,6 +166,13 @@ static ngx_command_t  ngx_http_flux_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, compress),
+      NULL },
+
+    { ngx_string("flux_detach"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_flux_loc_conf_t, detach),
       NULL },
 
     { ngx_string("flux_max_message"),
@@ -250,6 +264,7 @@ ngx_http_flux_create_main_conf(ngx_conf_t *cf)
     }
 
     fmcf->drain = NGX_CONF_UNSET_MSEC;
+    fmcf->io_uring = NGX_CONF_UNSET;
 
     return fmcf;
 }
@@ -270,6 +285,7 @@ ngx_http_flux_create_loc_conf(ngx_conf_t *cf)
     flcf->buffer = NGX_CONF_UNSET_SIZE;
     flcf->send_timeout = NGX_CONF_UNSET_MSEC;
     flcf->compress = NGX_CONF_UNSET;
+    flcf->detach = NGX_CONF_UNSET;
 #if (FLUX_TEST_ECHO)
     flcf->echo = NGX_CONF_UNSET;
 #endif
@@ -295,12 +311,15 @@ ngx_http_flux_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->buffer, prev->buffer, 64 * 1024);
     ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 30000);
     ngx_conf_merge_value(conf->compress, prev->compress, 1);
+    ngx_conf_merge_value(conf->detach, prev->detach, 0);
 #if (FLUX_TEST_ECHO)
     ngx_conf_merge_value(conf->echo, prev->echo, 0);
 #endif
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
     ngx_conf_merge_ptr_value(conf->expires, prev->expires, NULL);
     ngx_conf_merge_size_value(conf->max_message, prev->max_message, 16 * 1024);
+
+    conf->core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (conf->streams != NULL) {
         ngx_http_flux_warn_limit_rate(cf, conf);
@@ -346,6 +365,7 @@ ngx_http_flux_postconfiguration(ngx_conf_t *cf)
     ngx_http_flux_add_header_filter();
 
     ngx_conf_init_msec_value(fmcf->drain, 10000);
+    ngx_conf_init_value(fmcf->io_uring, 1);
 
     if (fmcf->node.len == 0) {
         fmcf->node = cf->cycle->hostname;
@@ -405,6 +425,8 @@ ngx_http_flux_init_process(ngx_cycle_t *cycle)
     {
         return NGX_ERROR;
     }
+
+    ngx_http_flux_trim_init();
 
     return ngx_http_flux_hub_init(cycle, fmcf);
 }

@@ -68,7 +68,6 @@ typedef struct {
     u_char                   *file;
     ngx_uint_t                line;         /* of the block's end */
     ngx_uint_t                cluster_line;
-    ngx_uint_t                seen;         /* lines of the block, by bits */
 
     /* set in each worker: the feed's place in the zone, or FLUX_NONE */
     uint32_t                  slot;
@@ -84,6 +83,7 @@ typedef struct {
     ngx_http_flux_zone_t     *zone;         /* NULL: no flux_zone */
     ngx_str_t                 node;
     ngx_msec_t                drain;
+    ngx_flag_t                io_uring;
     void                     *cache;        /* flux_cache, or NULL */
 } ngx_http_flux_main_conf_t;
 
@@ -97,6 +97,8 @@ typedef struct {
     size_t                    buffer;
     ngx_msec_t                send_timeout;
     ngx_flag_t                compress;
+    ngx_flag_t                detach;
+    ngx_http_core_loc_conf_t *core;         /* nginx's, of this location */
     ngx_array_t              *origins;      /* of ngx_str_t */
     ngx_http_complex_value_t *expires;
     size_t                    max_message;

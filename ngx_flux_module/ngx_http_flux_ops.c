@@ -1,15 +1,17 @@
+#include "ngx_http_flux_ops.h"
 #include "ngx_http_flux_publish.h"
 #include "ngx_http_flux_websocket.h"
 
-#include "core/flux_json.h"
 
-#include <jansson.h>
-
-
-static ngx_int_t ngx_http_flux_op_subscribe(ngx_http_flux_reader_t *reader,
-    json_t *op);
-static ngx_int_t ngx_http_flux_op_unsubscribe(ngx_http_flux_reader_t *reader,
-    json_t *op);
+static ngx_int_t ngx_http_flux_op_rooms(ngx_http_flux_reader_t *reader,
+    json_t *op, ngx_uint_t add);
+static ngx_array_t *ngx_http_flux_op_addresses(ngx_http_flux_reader_t *reader,
+    ngx_pool_t *pool);
+static ngx_int_t ngx_http_flux_op_add(ngx_http_flux_reader_t *reader,
+    ngx_array_t *addresses, ngx_pool_t *pool, json_t *room, const char **code);
+static ngx_int_t ngx_http_flux_op_remove(ngx_array_t *addresses,
+    ngx_pool_t *pool, json_t *room, const char **code);
+static ngx_str_t ngx_http_flux_op_cursor(json_t *value);
 static ngx_int_t ngx_http_flux_op_change(ngx_http_flux_reader_t *reader,
     ngx_array_t *addresses, ngx_str_t *cursor);
 static ngx_int_t ngx_http_flux_op_error(ngx_http_flux_reader_t *reader,
@@ -35,10 +37,10 @@ ngx_http_flux_ws_message(ngx_http_flux_reader_t *reader, u_char *p, size_t len)
         rc = ngx_http_flux_reader_tell(reader, &pong);
 
     } else if (ngx_strcmp(name, "subscribe") == 0) {
-        rc = ngx_http_flux_op_subscribe(reader, op);
+        rc = ngx_http_flux_op_rooms(reader, op, 1);
 
     } else if (ngx_strcmp(name, "unsubscribe") == 0) {
-        rc = ngx_http_flux_op_unsubscribe(reader, op);
+        rc = ngx_http_flux_op_rooms(reader, op, 0);
 
     } else if (ngx_strcmp(name, "publish") == 0) {
         rc = ngx_http_flux_publish_op(reader, op, p, len);
@@ -63,15 +65,21 @@ static ngx_int_t
 ngx_http_flux_op_error(ngx_http_flux_reader_t *reader, const char *op,
     json_t *room, const char *code, const char *message)
 {
+    return ngx_http_flux_op_tell(reader,
+               json_pack("{ss, ss*, sO*, ss, ss}", "type", "error", "op", op,
+                         "room", room, "code", code, "message", message));
+}
+
+
+ngx_int_t
+ngx_http_flux_op_tell(ngx_http_flux_reader_t *reader, json_t *message)
+{
     char       *text;
-    json_t     *error;
     ngx_int_t   rc;
     ngx_str_t   str;
 
-    error = json_pack("{ss, ss*, sO*, ss, ss}", "type", "error", "op", op,
-                      "room", room, "code", code, "message", message);
-    text = error ? json_dumps(error, JSON_COMPACT) : NULL;
-    json_decref(error);
+    text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+    json_decref(message);
 
     if (text == NULL) {
         return NGX_ERROR;
@@ -82,6 +90,67 @@ ngx_http_flux_op_error(ngx_http_flux_reader_t *reader, const char *op,
     rc = ngx_http_flux_reader_tell(reader, &str);
 
     free(text);
+
+    return rc;
+}
+
+
+/* Subscribes to rooms (`add`) or unsubscribes from them. */
+
+static ngx_int_t
+ngx_http_flux_op_rooms(ngx_http_flux_reader_t *reader, json_t *op,
+    ngx_uint_t add)
+{
+    size_t        i;
+    json_t       *rooms, *room;
+    ngx_int_t     rc;
+    ngx_str_t     cursor = ngx_null_string;
+    ngx_pool_t   *pool;
+    const char   *name, *code;
+    ngx_array_t  *addresses;
+
+    name = add ? "subscribe" : "unsubscribe";
+    rooms = json_object_get(op, "rooms");
+
+    if (!json_is_array(rooms) || (add && reader->channel->keys != NULL)) {
+        return ngx_http_flux_op_error(reader, name, NULL, "bad_request", add
+                   ? "\"rooms\" is not an array, or the stream is narrowed "
+                     "to keys"
+                   : "\"rooms\" is not an array");
+    }
+
+    pool = ngx_create_pool(1024, ngx_http_flux_hub.log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    addresses = ngx_http_flux_op_addresses(reader, pool);
+    rc = addresses ? NGX_OK : NGX_ERROR;
+
+    for (i = 0; rc == NGX_OK && i < json_array_size(rooms); i++) {
+
+        code = NULL;
+        room = json_array_get(rooms, i);
+        rc = add ? ngx_http_flux_op_add(reader, addresses, pool, room, &code)
+                 : ngx_http_flux_op_remove(addresses, pool, room, &code);
+
+        if (code != NULL) {
+            rc = ngx_http_flux_op_error(reader, name, room, code,
+                                        add ? "the room was not subscribed"
+                                            : "the room is not subscribed");
+        }
+    }
+
+    if (rc == NGX_OK) {
+
+        if (add) {
+            cursor = ngx_http_flux_op_cursor(json_object_get(op, "cursor"));
+        }
+
+        rc = ngx_http_flux_op_change(reader, addresses, &cursor);
+    }
+
+    ngx_destroy_pool(pool);
 
     return rc;
 }
@@ -114,6 +183,95 @@ ngx_http_flux_op_addresses(ngx_http_flux_reader_t *reader, ngx_pool_t *pool)
 }
 
 
+/* *code is set when the reader may not have the room. */
+
+static ngx_int_t
+ngx_http_flux_op_add(ngx_http_flux_reader_t *reader, ngx_array_t *addresses,
+    ngx_pool_t *pool, json_t *room, const char **code)
+{
+    ngx_int_t                 rc;
+    ngx_str_t                 text, name;
+    ngx_http_flux_address_t  *address, found;
+
+    if (!json_is_string(room)) {
+        *code = "bad_request";
+        return NGX_OK;
+    }
+
+    text.data = (u_char *) json_string_value(room);
+    text.len = json_string_length(room);
+
+    rc = ngx_http_flux_address(pool, ngx_http_flux_hub.fmcf, &text, &found,
+                               &name);
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED
+        || !ngx_http_flux_allowed(reader->conf, &found, &name))
+    {
+        *code = "forbidden";
+        return NGX_OK;
+    }
+
+    if (addresses->nelts >= NGX_HTTP_FLUX_ROOMS_MAX) {
+        *code = "too_large";
+        return NGX_OK;
+    }
+
+    address = ngx_array_push(addresses);
+    if (address == NULL) {
+        return NGX_ERROR;
+    }
+
+    *address = found;
+
+    return NGX_OK;
+}
+
+
+/* *code is set when the reader has no such room. */
+
+static ngx_int_t
+ngx_http_flux_op_remove(ngx_array_t *addresses, ngx_pool_t *pool, json_t *room,
+    const char **code)
+{
+    ngx_str_t                 text, name;
+    ngx_uint_t                i;
+    ngx_http_flux_address_t  *address, found;
+
+    *code = "unknown";
+
+    text.data = (u_char *) json_string_value(room);
+    text.len = json_string_length(room);
+
+    if (text.data == NULL
+        || ngx_http_flux_address(pool, ngx_http_flux_hub.fmcf, &text, &found,
+                                 &name)
+           != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    address = addresses->elts;
+
+    for (i = 0; i < addresses->nelts; i++) {
+
+        if (address[i].text.len == found.text.len
+            && ngx_memcmp(address[i].text.data, found.text.data,
+                          found.text.len)
+               == 0)
+        {
+            address[i] = address[--addresses->nelts];
+            *code = NULL;
+            break;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 /* One that is no string cannot be read, as one of garbage. */
 
 static ngx_str_t
@@ -130,192 +288,6 @@ ngx_http_flux_op_cursor(json_t *value)
     }
 
     return cursor;
-}
-
-
-static ngx_int_t
-ngx_http_flux_op_subscribe(ngx_http_flux_reader_t *reader, json_t *op)
-{
-    size_t                      i;
-    json_t                     *rooms, *room;
-    ngx_int_t                   rc;
-    ngx_str_t                   text, name;
-    ngx_pool_t                 *pool;
-    const char                 *code;
-    ngx_array_t                *addresses;
-    ngx_http_flux_address_t    *address, found;
-    ngx_http_flux_loc_conf_t   *flcf;
-    ngx_http_flux_main_conf_t  *fmcf;
-
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-    fmcf = ngx_http_flux_hub.fmcf;
-
-    rooms = json_object_get(op, "rooms");
-
-    if (!json_is_array(rooms) || reader->channel->keys != NULL) {
-        return ngx_http_flux_op_error(reader, "subscribe", NULL, "bad_request",
-                                      "\"rooms\" is not an array, or the "
-                                      "stream is narrowed to keys");
-    }
-
-    pool = ngx_create_pool(1024, ngx_http_flux_hub.log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_ERROR;
-    addresses = ngx_http_flux_op_addresses(reader, pool);
-
-    if (addresses == NULL) {
-        goto done;
-    }
-
-    json_array_foreach(rooms, i, room) {
-
-        code = NULL;
-
-        if (!json_is_string(room)) {
-            code = "bad_request";
-
-        } else {
-            text.data = (u_char *) json_string_value(room);
-            text.len = json_string_length(room);
-
-            rc = ngx_http_flux_address(pool, fmcf, &text, &found, &name);
-
-            if (rc == NGX_ERROR) {
-                goto done;
-            }
-
-            if (rc == NGX_DECLINED
-                || !ngx_http_flux_allowed(flcf, &found, &name))
-            {
-                code = "forbidden";
-
-            } else if (addresses->nelts >= NGX_HTTP_FLUX_ROOMS_MAX) {
-                code = "too_large";
-            }
-        }
-
-        if (code != NULL) {
-            rc = ngx_http_flux_op_error(reader, "subscribe", room, code,
-                                        "the room was not subscribed");
-            if (rc != NGX_OK) {
-                goto done;
-            }
-
-            continue;
-        }
-
-        address = ngx_array_push(addresses);
-        if (address == NULL) {
-            rc = NGX_ERROR;
-            goto done;
-        }
-
-        *address = found;
-    }
-
-    text = ngx_http_flux_op_cursor(json_object_get(op, "cursor"));
-
-    rc = ngx_http_flux_op_change(reader, addresses, &text);
-
-done:
-
-    ngx_destroy_pool(pool);
-
-    return rc;
-}
-
-
-/* NGX_DECLINED: it is not among them. */
-
-static ngx_int_t
-ngx_http_flux_op_remove(ngx_array_t *addresses, ngx_pool_t *pool, json_t *room)
-{
-    ngx_str_t                 text, name;
-    ngx_uint_t                i;
-    ngx_http_flux_address_t  *address, found;
-
-    text.data = (u_char *) json_string_value(room);
-    text.len = json_string_length(room);
-
-    if (text.data == NULL
-        || ngx_http_flux_address(pool, ngx_http_flux_hub.fmcf, &text, &found,
-                                 &name)
-           != NGX_OK)
-    {
-        return NGX_DECLINED;
-    }
-
-    address = addresses->elts;
-
-    for (i = 0; i < addresses->nelts; i++) {
-
-        if (address[i].text.len == found.text.len
-            && ngx_memcmp(address[i].text.data, found.text.data,
-                          found.text.len)
-               == 0)
-        {
-            address[i] = address[--addresses->nelts];
-            return NGX_OK;
-        }
-    }
-
-    return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_flux_op_unsubscribe(ngx_http_flux_reader_t *reader, json_t *op)
-{
-    size_t                      i;
-    json_t                     *rooms, *room;
-    ngx_int_t                   rc;
-    ngx_str_t                   none = ngx_null_string;
-    ngx_pool_t                 *pool;
-    ngx_array_t                *addresses;
-
-    rooms = json_object_get(op, "rooms");
-
-    if (!json_is_array(rooms)) {
-        return ngx_http_flux_op_error(reader, "unsubscribe", NULL,
-                                      "bad_request",
-                                      "\"rooms\" is not an array");
-    }
-
-    pool = ngx_create_pool(1024, ngx_http_flux_hub.log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_ERROR;
-    addresses = ngx_http_flux_op_addresses(reader, pool);
-
-    if (addresses == NULL) {
-        goto done;
-    }
-
-    json_array_foreach(rooms, i, room) {
-
-        if (ngx_http_flux_op_remove(addresses, pool, room) == NGX_OK) {
-            continue;
-        }
-
-        rc = ngx_http_flux_op_error(reader, "unsubscribe", room, "unknown",
-                                    "the room is not subscribed");
-        if (rc != NGX_OK) {
-            goto done;
-        }
-    }
-
-    rc = ngx_http_flux_op_change(reader, addresses, &none);
-
-done:
-
-    ngx_destroy_pool(pool);
-
-    return rc;
 }
 
 

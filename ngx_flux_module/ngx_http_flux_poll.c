@@ -25,7 +25,8 @@ ngx_http_flux_transport_t  ngx_http_flux_poll = {
     ngx_http_flux_poll_end,
     ngx_http_flux_poll_tell,
     NULL,
-    ngx_http_test_reading
+    ngx_http_test_reading,
+    NULL
 };
 
 

@@ -1,33 +1,21 @@
 #include "ngx_http_flux_producer.h"
-#include "ngx_http_flux_consumer.h"
-
-#include <sys/eventfd.h>
+#include "ngx_http_flux_kafka_client.h"
+#include "ngx_http_flux_zone.h"
 
 
 /* reports handled in one turn */
 #define NGX_HTTP_FLUX_PRODUCER_EVENTS  64
 
-/* lines that librdkafka may write in a span of time (ms) */
-#define NGX_HTTP_FLUX_PRODUCER_LINES   8
-#define NGX_HTTP_FLUX_PRODUCER_SPAN    10000
-
 /* how often a cluster that failed is tried again, and a refused client (ms) */
 #define NGX_HTTP_FLUX_PRODUCER_RETRY   1000
-
-/* how long a worker that exits waits for librdkafka (ms) */
-#define NGX_HTTP_FLUX_PRODUCER_EXIT    2000
 
 #define NGX_HTTP_FLUX_CREATE_TIMEOUT   4000
 
 
 typedef struct {
+    ngx_http_flux_kafka_client_t  client;
+
     ngx_http_flux_cluster_t    *cluster;
-    rd_kafka_t                 *handle;     /* NULL: it could not be made */
-    rd_kafka_queue_t           *admin;      /* results of requests */
-    rd_kafka_queue_t           *events;     /* reports, logs and errors */
-    ngx_http_flux_assistant_t  *assistant;
-    ngx_connection_t           *connection;
-    ngx_event_t                 next;       /* goes on in the next turn */
     ngx_queue_t                 pending;    /* of deliveries */
     ngx_http_flux_asked_pt      asked;      /* NULL: nobody has */
     void                       *asker;
@@ -53,17 +41,13 @@ static ngx_int_t ngx_http_flux_producer_open(
     ngx_http_flux_producer_t *producer, char *text, size_t len);
 static rd_kafka_conf_t *ngx_http_flux_producer_conf(
     ngx_http_flux_cluster_t *cluster, char *text, size_t len);
-static ngx_int_t ngx_http_flux_producer_listen(
-    ngx_http_flux_producer_t *producer, int fd);
 static void ngx_http_flux_producer_close(ngx_http_flux_producer_t *producer);
 static void ngx_http_flux_producer_exit(void *data);
 static void ngx_http_flux_delivery_timeout(ngx_event_t *ev);
 static void ngx_http_flux_delivery_done(ngx_http_flux_delivery_t *delivery,
     rd_kafka_resp_err_t error);
 static void ngx_http_flux_delivery_free(ngx_http_flux_delivery_t *delivery);
-static void ngx_http_flux_producer_wake(ngx_event_t *ev);
-static void ngx_http_flux_producer_next(ngx_event_t *ev);
-static void ngx_http_flux_producer_turn(ngx_http_flux_producer_t *producer);
+static void ngx_http_flux_producer_turn(void *data);
 static void ngx_http_flux_producer_answer(ngx_http_flux_producer_t *producer);
 static ngx_int_t ngx_http_flux_producer_event(
     ngx_http_flux_producer_t *producer, int timeout);
@@ -110,11 +94,11 @@ ngx_http_flux_producer(ngx_http_flux_cluster_t *cluster)
     producer = ngx_http_flux_producers[cluster->index];
 
     if (producer != NULL
-        && (producer->handle != NULL
+        && (producer->client.handle != NULL
             || ngx_current_msec - producer->tried
                < NGX_HTTP_FLUX_PRODUCER_RETRY))
     {
-        return producer->handle ? producer : NULL;
+        return producer->client.handle ? producer : NULL;
     }
 
     if (ngx_http_flux_producer_init() != NGX_OK) {
@@ -167,7 +151,7 @@ ngx_http_flux_producer_init(void)
     cln->handler = ngx_http_flux_producer_exit;
     ngx_http_flux_producer_ready = 1;
 
-    ngx_http_flux_kafka_pin();
+    ngx_http_flux_kafka_client_pin();
 
     return NGX_OK;
 }
@@ -177,8 +161,6 @@ static ngx_int_t
 ngx_http_flux_producer_open(ngx_http_flux_producer_t *producer, char *text,
     size_t len)
 {
-    int               fd;
-    uint64_t          one = 1;
     rd_kafka_conf_t  *conf;
 
     conf = ngx_http_flux_producer_conf(producer->cluster, text, len);
@@ -189,50 +171,12 @@ ngx_http_flux_producer_open(ngx_http_flux_producer_t *producer, char *text,
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_LOG|RD_KAFKA_EVENT_ERROR
                                    |RD_KAFKA_EVENT_DR);
 
-    producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, len);
-    if (producer->handle == NULL) {
-        rd_kafka_conf_destroy(conf);
-        return NGX_ERROR;
-    }
+    producer->client.turn = ngx_http_flux_producer_turn;
+    producer->client.data = producer;
+    producer->client.log = ngx_cycle->log;
 
-    rd_kafka_set_log_queue(producer->handle, NULL);
-
-    producer->admin = rd_kafka_queue_new(producer->handle);
-    producer->events = rd_kafka_queue_get_main(producer->handle);
-
-    fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
-
-    if (fd == -1) {
-        (void) snprintf(text, len, "eventfd() failed");
-        return NGX_ERROR;
-    }
-
-    producer->assistant = ngx_http_flux_assistant_start(producer->handle,
-                              producer->admin, producer->events, fd);
-
-    if (producer->assistant == NULL) {
-        (void) close(fd);
-        (void) snprintf(text, len, "there is no thread to be had");
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_flux_producer_listen(producer, fd) != NGX_OK) {
-        (void) snprintf(text, len, "no memory or no connection");
-        return NGX_ERROR;
-    }
-
-    producer->next.handler = ngx_http_flux_producer_next;
-    producer->next.data = producer;
-    producer->next.log = ngx_cycle->log;
-
-    rd_kafka_queue_io_event_enable(producer->admin, fd, &one, sizeof(one));
-    rd_kafka_queue_io_event_enable(producer->events, fd, &one, sizeof(one));
-
-    /* what came before the descriptor was listened to */
-
-    ngx_post_event(&producer->next, &ngx_posted_next_events);
-
-    return NGX_OK;
+    return ngx_http_flux_kafka_client_open(&producer->client,
+                                           RD_KAFKA_PRODUCER, conf, text, len);
 }
 
 
@@ -273,72 +217,18 @@ ngx_http_flux_producer_conf(ngx_http_flux_cluster_t *cluster, char *text,
 }
 
 
-static ngx_int_t
-ngx_http_flux_producer_listen(ngx_http_flux_producer_t *producer, int fd)
-{
-    ngx_connection_t  *c;
-
-    c = ngx_get_connection(fd, ngx_cycle->log);
-    if (c == NULL) {
-        return NGX_ERROR;
-    }
-
-    c->data = producer;
-    c->read->handler = ngx_http_flux_producer_wake;
-    c->read->log = ngx_cycle->log;
-    c->write->log = ngx_cycle->log;
-
-    /* not a socket that a graceful shutdown would wait for */
-
-    c->read->channel = 1;
-    c->write->channel = 1;
-
-    if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_CLEAR_EVENT) != NGX_OK) {
-        ngx_free_connection(c);
-        c->fd = (ngx_socket_t) -1;
-        return NGX_ERROR;
-    }
-
-    producer->connection = c;
-
-    return NGX_OK;
-}
-
-
-/* The assistant destroys what may take a while. */
-
 static void
 ngx_http_flux_producer_close(ngx_http_flux_producer_t *producer)
 {
-    ngx_queue_t       *q;
-    ngx_connection_t  *c = producer->connection;
+    ngx_queue_t  *q;
 
-    if (producer->next.posted) {
-        ngx_delete_posted_event(&producer->next);
-    }
-
-    if (c != NULL) {
-
-        if (c->read->posted) {
-            ngx_delete_posted_event(c->read);
-        }
-
-        (void) ngx_del_event(c->read, NGX_READ_EVENT, NGX_DISABLE_EVENT);
-        ngx_free_connection(c);
-        c->fd = (ngx_socket_t) -1;
-        producer->connection = NULL;
-    }
-
-    if (producer->handle == NULL) {
+    if (producer->client.handle == NULL) {
         return;
     }
 
-    rd_kafka_queue_io_event_enable(producer->admin, -1, NULL, 0);
-    rd_kafka_queue_io_event_enable(producer->events, -1, NULL, 0);
-
     /* without a report there is nobody but us to free them */
 
-    rd_kafka_purge(producer->handle,
+    rd_kafka_purge(producer->client.handle,
                    RD_KAFKA_PURGE_F_QUEUE|RD_KAFKA_PURGE_F_INFLIGHT
                    |RD_KAFKA_PURGE_F_NON_BLOCKING);
 
@@ -348,17 +238,7 @@ ngx_http_flux_producer_close(ngx_http_flux_producer_t *producer)
                                        ngx_http_flux_delivery_t, queue));
     }
 
-    if (producer->assistant != NULL) {
-        ngx_http_flux_assistant_quit(producer->assistant, NULL, 0, NULL);
-
-    } else {
-        rd_kafka_queue_destroy(producer->admin);
-        rd_kafka_queue_destroy(producer->events);
-        rd_kafka_destroy(producer->handle);
-    }
-
-    producer->assistant = NULL;
-    producer->handle = NULL;
+    ngx_http_flux_kafka_client_close(&producer->client, NULL, 0, NULL);
 }
 
 
@@ -380,12 +260,7 @@ ngx_http_flux_producer_exit(void *data)
         }
     }
 
-    /* exit() must not pull OpenSSL away under threads that use it */
-
-    if (ngx_http_flux_assistant_wait(NGX_HTTP_FLUX_PRODUCER_EXIT) != NGX_OK) {
-        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "flux exits while librdkafka waits for the network");
-    }
+    ngx_http_flux_kafka_client_wait();
 }
 
 
@@ -445,7 +320,7 @@ ngx_http_flux_producer_send(ngx_http_flux_cluster_t *cluster,
         return NULL;
     }
 
-    *error = rd_kafka_producev(producer->handle,
+    *error = rd_kafka_producev(producer->client.handle,
                                RD_KAFKA_V_TOPIC((char *) topic->data),
                                RD_KAFKA_V_KEY(key->len ? key->data : NULL,
                                               key->len),
@@ -529,7 +404,7 @@ ngx_http_flux_producer_flush(ngx_http_flux_cluster_t *cluster,
 
     producer = ngx_http_flux_producers[cluster->index];
 
-    if (producer == NULL || producer->handle == NULL) {
+    if (producer == NULL || producer->client.handle == NULL) {
         return;
     }
 
@@ -590,13 +465,13 @@ ngx_http_flux_producer_create_topic(ngx_http_flux_cluster_t *cluster,
     (void) rd_kafka_NewTopic_set_config(new, "cleanup.policy", "compact");
     (void) rd_kafka_NewTopic_set_config(new, "segment.ms", "60000");
 
-    options = rd_kafka_AdminOptions_new(producer->handle,
+    options = rd_kafka_AdminOptions_new(producer->client.handle,
                                         RD_KAFKA_ADMIN_OP_CREATETOPICS);
     (void) rd_kafka_AdminOptions_set_request_timeout(options,
                NGX_HTTP_FLUX_CREATE_TIMEOUT, text, sizeof(text));
     rd_kafka_AdminOptions_set_opaque(options, creation);
 
-    rd_kafka_CreateTopics(producer->handle, &new, 1, options, producer->admin);
+    rd_kafka_CreateTopics(producer->client.handle, &new, 1, options, producer->client.queue);
 
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_NewTopic_destroy(new);
@@ -626,7 +501,7 @@ ngx_http_flux_producer_ask(ngx_http_flux_cluster_t *cluster,
 
     producer->asked = handler;
     producer->asker = data;
-    ngx_http_flux_assistant_ask(producer->assistant, question);
+    ngx_http_flux_assistant_ask(producer->client.assistant, question);
 
     return NGX_OK;
 }
@@ -638,7 +513,7 @@ ngx_http_flux_producer_answer(ngx_http_flux_producer_t *producer)
     const char                *text;
     ngx_http_flux_question_t  *answer;
 
-    answer = ngx_http_flux_assistant_answer(producer->assistant);
+    answer = ngx_http_flux_assistant_answer(producer->client.assistant);
     if (answer == NULL) {
         return;
     }
@@ -660,33 +535,10 @@ ngx_http_flux_producer_answer(ngx_http_flux_producer_t *producer)
 /* --- turns --------------------------------------------------------------- */
 
 static void
-ngx_http_flux_producer_wake(ngx_event_t *ev)
+ngx_http_flux_producer_turn(void *data)
 {
-    uint64_t           n;
-    ngx_connection_t  *c = ev->data;
-
-    /* one read empties it; what comes later is a new edge */
-
-    if (read(c->fd, &n, sizeof(n)) == -1 && ngx_errno != NGX_EAGAIN) {
-        ngx_log_error(NGX_LOG_ALERT, c->log, ngx_errno,
-                      "read() of flux producer's eventfd failed");
-    }
-
-    ngx_http_flux_producer_turn(c->data);
-}
-
-
-static void
-ngx_http_flux_producer_next(ngx_event_t *ev)
-{
-    ngx_http_flux_producer_turn(ev->data);
-}
-
-
-static void
-ngx_http_flux_producer_turn(ngx_http_flux_producer_t *producer)
-{
-    ngx_uint_t  n;
+    ngx_uint_t                 n;
+    ngx_http_flux_producer_t  *producer = data;
 
     ngx_http_flux_producer_answer(producer);
 
@@ -699,7 +551,7 @@ ngx_http_flux_producer_turn(ngx_http_flux_producer_t *producer)
         }
     }
 
-    ngx_post_event(&producer->next, &ngx_posted_next_events);
+    ngx_http_flux_kafka_client_next(&producer->client);
 }
 
 
@@ -711,7 +563,7 @@ ngx_http_flux_producer_event(ngx_http_flux_producer_t *producer, int timeout)
     rd_kafka_event_t          *event;
     const rd_kafka_message_t  *message;
 
-    event = rd_kafka_queue_poll(producer->events, timeout);
+    event = rd_kafka_queue_poll(producer->client.events, timeout);
 
     if (event == NULL) {
         return NGX_AGAIN;
@@ -769,7 +621,7 @@ ngx_http_flux_producer_result(ngx_http_flux_producer_t *producer)
     const rd_kafka_topic_result_t      **topics;
     const rd_kafka_CreateTopics_result_t  *result;
 
-    event = rd_kafka_queue_poll(producer->admin, 0);
+    event = rd_kafka_queue_poll(producer->client.queue, 0);
 
     if (event == NULL) {
         return NGX_AGAIN;
@@ -839,13 +691,13 @@ ngx_http_flux_producer_log(ngx_http_flux_producer_t *producer,
         return;
     }
 
-    if (ngx_current_msec - producer->logged >= NGX_HTTP_FLUX_PRODUCER_SPAN) {
+    if (ngx_current_msec - producer->logged >= NGX_HTTP_FLUX_KAFKA_SPAN) {
         producer->logged = ngx_current_msec;
         producer->lines = 0;
     }
 
     if (ngx_level == NGX_LOG_INFO
-        && producer->lines++ >= NGX_HTTP_FLUX_PRODUCER_LINES)
+        && producer->lines++ >= NGX_HTTP_FLUX_KAFKA_LINES)
     {
         return;
     }

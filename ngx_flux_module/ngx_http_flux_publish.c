@@ -263,7 +263,6 @@ static ngx_int_t
 ngx_http_flux_publish_handler(ngx_http_request_t *r)
 {
     ngx_int_t                  rc, allowed;
-    ngx_str_t                  origin;
     ngx_http_flux_loc_conf_t  *flcf;
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
@@ -276,7 +275,7 @@ ngx_http_flux_publish_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    allowed = ngx_http_flux_check_origin(r, flcf, &origin);
+    allowed = ngx_http_flux_check_origin(r, flcf);
     rc = r->method == NGX_HTTP_POST ? NGX_OK : ngx_http_flux_method(r);
 
     if (rc == NGX_OK) {

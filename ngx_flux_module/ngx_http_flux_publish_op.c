@@ -2,8 +2,9 @@
  * {"op":"publish"} over a WebSocket.
  */
 
-#include "ngx_http_flux_publish.h"
+#include "ngx_http_flux_ops.h"
 #include "ngx_http_flux_producer.h"
+#include "ngx_http_flux_publish.h"
 
 #include "core/flux_pointer.h"
 
@@ -12,11 +13,12 @@
 #define NGX_HTTP_FLUX_PUBLISH_WAITING  32
 
 
-/* Of a reader: its records on their way. */
+/* Of a reader: its records on their way, and the key of all of them. */
 
 typedef struct {
     ngx_queue_t                waiting;
     ngx_uint_t                 n;
+    ngx_str_t                  key;
 } ngx_http_flux_acks_t;
 
 
@@ -45,8 +47,6 @@ static ngx_int_t ngx_http_flux_publish_failed(ngx_http_flux_reader_t *reader,
     json_t *id, rd_kafka_resp_err_t error);
 static ngx_int_t ngx_http_flux_publish_error(ngx_http_flux_reader_t *reader,
     json_t *id, const char *code, const char *message);
-static ngx_int_t ngx_http_flux_publish_tell(ngx_http_flux_reader_t *reader,
-    json_t *message);
 
 
 ngx_int_t
@@ -60,11 +60,9 @@ ngx_http_flux_publish_op(ngx_http_flux_reader_t *reader, json_t *op,
     ngx_pool_t                 *pool;
     const char                 *why;
     ngx_http_flux_publish_t    *publish;
-    ngx_http_flux_loc_conf_t   *flcf;
     ngx_http_flux_main_conf_t  *fmcf = ngx_http_flux_hub.fmcf;
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-    publish = flcf->publish;
+    publish = reader->conf->publish;
     id = json_object_get(op, "id");
 
     if (publish == NULL) {
@@ -173,23 +171,27 @@ static ngx_int_t
 ngx_http_flux_publish_op_key(ngx_http_flux_reader_t *reader,
     ngx_http_flux_publish_t *publish, json_t *op, ngx_str_t *key)
 {
-    json_t  *value;
+    json_t                *value;
+    ngx_http_flux_acks_t  *acks;
 
     ngx_str_null(key);
 
     if (publish->key != NULL) {
 
-        /* the reader's pool lives as long as its connection */
+        /* the request's pool lives as long as its connection */
 
-        if (reader->publish_key.data == NULL
-            && ngx_http_complex_value(reader->request, publish->key,
-                                      &reader->publish_key)
-               != NGX_OK)
+        acks = ngx_http_flux_publish_acks(reader);
+
+        if (acks == NULL
+            || (acks->key.data == NULL
+                && ngx_http_complex_value(reader->request, publish->key,
+                                          &acks->key)
+                   != NGX_OK))
         {
             return NGX_ERROR;
         }
 
-        *key = reader->publish_key;
+        *key = acks->key;
         return NGX_OK;
     }
 
@@ -278,6 +280,7 @@ ngx_http_flux_publish_acks(ngx_http_flux_reader_t *reader)
 
     acks = cln->data;
     acks->n = 0;
+    ngx_str_null(&acks->key);
     ngx_queue_init(&acks->waiting);
 
     cln->handler = ngx_http_flux_publish_op_cleanup;
@@ -313,14 +316,12 @@ ngx_http_flux_publish_op_done(ngx_http_flux_delivery_t *delivery)
     ngx_http_flux_acks_t      *acks;
     ngx_http_flux_reader_t    *reader = ack->reader;
     ngx_http_flux_publish_t   *publish;
-    ngx_http_flux_loc_conf_t  *flcf;
 
     acks = reader->publish;
     acks->n--;
     ngx_queue_remove(&ack->queue);
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-    publish = flcf->publish;
+    publish = reader->conf->publish;
 
     if (!reader->closing) {
 
@@ -328,7 +329,7 @@ ngx_http_flux_publish_op_done(ngx_http_flux_delivery_t *delivery)
             rc = ngx_http_flux_publish_failed(reader, ack->id,
                                               delivery->error);
         } else {
-            rc = ngx_http_flux_publish_tell(reader,
+            rc = ngx_http_flux_op_tell(reader,
                      json_pack("{ss, sO*, ss, si, sI}", "type", "ack", "id",
                                ack->id, "topic", publish->topic.data,
                                "partition", delivery->partition, "offset",
@@ -389,34 +390,8 @@ static ngx_int_t
 ngx_http_flux_publish_error(ngx_http_flux_reader_t *reader, json_t *id,
     const char *code, const char *message)
 {
-    return ngx_http_flux_publish_tell(reader,
+    return ngx_http_flux_op_tell(reader,
                json_pack("{ss, ss, sO*, ss, ss}", "type", "error", "op",
                          "publish", "id", id, "code", code, "message",
                          message));
-}
-
-
-/* Takes the message over. */
-
-static ngx_int_t
-ngx_http_flux_publish_tell(ngx_http_flux_reader_t *reader, json_t *message)
-{
-    char       *text;
-    ngx_int_t   rc;
-    ngx_str_t   str;
-
-    text = message ? json_dumps(message, JSON_COMPACT) : NULL;
-    json_decref(message);
-
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
-
-    str.data = (u_char *) text;
-    str.len = ngx_strlen(text);
-    rc = ngx_http_flux_reader_tell(reader, &str);
-
-    free(text);
-
-    return rc;
 }

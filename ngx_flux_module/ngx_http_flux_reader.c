@@ -1,3 +1,4 @@
+#include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_compress.h"
 #include "ngx_http_flux_demand.h"
 
@@ -21,7 +22,6 @@ static ngx_int_t ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader,
 static void ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader,
     ngx_uint_t on);
 static void ngx_http_flux_reader_retire(void *data);
-static void ngx_http_flux_reader_cleanup(void *data);
 static void ngx_http_flux_reader_write(ngx_http_request_t *r);
 static ngx_int_t ngx_http_flux_reader_push(ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_reader_push_bytes(
@@ -30,12 +30,15 @@ static ngx_int_t ngx_http_flux_reader_push_told(
     ngx_http_flux_reader_t *reader);
 static ngx_int_t ngx_http_flux_reader_push_frame(
     ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_reader_start(ngx_http_flux_reader_t *reader);
+static ngx_int_t ngx_http_flux_reader_done(ngx_http_flux_reader_t *reader,
+    ngx_int_t rc);
+static void ngx_http_flux_reader_sent(void *data, ssize_t n);
 static ngx_int_t ngx_http_flux_reader_give(ngx_http_flux_reader_t *reader,
     ngx_http_flux_frame_t *frame);
 static ngx_int_t ngx_http_flux_reader_pace(ngx_http_flux_reader_t *reader);
 static void ngx_http_flux_reader_leave(ngx_http_flux_reader_t *reader);
 static void ngx_http_flux_reader_arm(ngx_http_flux_reader_t *reader);
-static void ngx_http_flux_reader_timer(ngx_event_t *ev);
 
 
 ngx_int_t
@@ -48,16 +51,19 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
     ngx_http_cleanup_t      *end;
     ngx_http_flux_reader_t  *reader;
 
-    reader = ngx_pcalloc(r->pool, sizeof(ngx_http_flux_reader_t));
+    reader = ngx_calloc(sizeof(ngx_http_flux_reader_t), r->connection->log);
     cln = ngx_pool_cleanup_add(r->pool, 0);
     end = ngx_http_cleanup_add(r, 0);
 
     if (reader == NULL || cln == NULL || end == NULL) {
+        ngx_free(reader);
         ngx_http_flux_channel_release(channel);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     reader->request = r;
+    reader->connection = r->connection;
+    reader->conf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
     reader->transport = transport;
     reader->channel = channel;
     reader->deadline = wait ? ngx_current_msec + wait : 0;
@@ -65,11 +71,7 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
     reader->version = ngx_http_flux_hub.version;
     reader->resumed = cursor->len != 0;
 
-    reader->timer.handler = ngx_http_flux_reader_timer;
-    reader->timer.data = reader;
-    reader->timer.log = r->connection->log;
-
-    cln->handler = ngx_http_flux_reader_cleanup;
+    cln->handler = ngx_http_flux_reader_free;
     cln->data = reader;
     end->handler = ngx_http_flux_reader_retire;
     end->data = reader;
@@ -102,6 +104,11 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
     /* closed or not, the request lives until the handler returns */
     reader->served = 1;
 
+    if (!reader->closing && ngx_http_flux_detach_wanted(reader)) {
+        reader->detach = 1;
+        (void) ngx_http_post_request(r, NULL);
+    }
+
     return NGX_DONE;
 }
 
@@ -111,9 +118,7 @@ ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
 {
     ngx_int_t                  n;
     ngx_str_t                  value;
-    ngx_http_flux_loc_conf_t  *flcf;
-
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+    ngx_http_flux_loc_conf_t  *flcf = reader->conf;
 
     if (flcf->expires != NULL) {
         if (ngx_http_complex_value(reader->request, flcf->expires, &value)
@@ -181,23 +186,10 @@ ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on)
 }
 
 
-/* It is sent nothing any more; the request may live on for a while. */
-
-static void
-ngx_http_flux_reader_retire(void *data)
+ngx_str_t
+ngx_http_flux_reader_last(ngx_http_flux_reader_t *reader)
 {
-    ngx_str_t                buf, *place;
-    ngx_http_flux_reader_t  *reader = data;
-
-    if (reader->closing) {
-        return;
-    }
-
-    reader->closing = 1;
-
-    /* for the access log */
-
-    place = NULL;
+    ngx_str_t  buf, *place = NULL, last = ngx_null_string;
 
     if (reader->front) {
         place = ngx_http_flux_reader_place(reader, &buf);
@@ -209,24 +201,74 @@ ngx_http_flux_reader_retire(void *data)
     }
 
     if (place != NULL && place->len) {
-        reader->last.data = ngx_pstrdup(reader->request->pool, place);
-        reader->last.len = reader->last.data ? place->len : 0;
+        last.data = ngx_alloc(place->len, ngx_http_flux_hub.log);
+
+        if (last.data != NULL) {
+            ngx_memcpy(last.data, place->data, place->len);
+            last.len = place->len;
+        }
+    }
+
+    return last;
+}
+
+
+/* It is sent nothing any more; the request may live on for a while. */
+
+static void
+ngx_http_flux_reader_retire(void *data)
+{
+    ngx_str_t                last;
+    ngx_http_flux_reader_t  *reader = data;
+
+    if (reader->closing) {
+        return;
+    }
+
+    reader->closing = 1;
+
+    ngx_str_null(&last);
+
+    if (reader->request != NULL) {
+        /* for the access log */
+        last = ngx_http_flux_reader_last(reader);
     }
 
     ngx_http_flux_reader_leave(reader);
     ngx_http_flux_reader_seat(reader, 0);
+    reader->joined = last;
     ngx_queue_remove(&reader->all);
 
-    if (reader->timer.timer_set) {
-        ngx_del_timer(&reader->timer);
+    ngx_http_flux_timer_unset(reader);
+}
+
+
+void
+ngx_http_flux_reader_keep(ngx_http_flux_reader_t *reader)
+{
+    ngx_pool_cleanup_t  *cln;
+    ngx_http_cleanup_t  *end;
+
+    for (end = reader->request->cleanup; end; end = end->next) {
+        if (end->handler == ngx_http_flux_reader_retire
+            && end->data == reader)
+        {
+            end->handler = NULL;
+        }
+    }
+
+    for (cln = reader->request->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_flux_reader_free && cln->data == reader) {
+            cln->handler = NULL;
+        }
     }
 }
 
 
-/* Runs after the access log, whose variables want to know. */
+/* With a request: after the access log, whose variables want to know. */
 
-static void
-ngx_http_flux_reader_cleanup(void *data)
+void
+ngx_http_flux_reader_free(void *data)
 {
     ngx_http_flux_reader_t  *reader = data;
 
@@ -242,11 +284,16 @@ ngx_http_flux_reader_cleanup(void *data)
         ngx_http_flux_behind_destroy(reader->behind);
     }
 
-    ngx_free(reader->told.data);
-    ngx_free(reader->telling.data);
+    if (reader->talk != NULL) {
+        ngx_free(reader->talk->told.data);
+        ngx_free(reader->talk->telling.data);
+        ngx_free(reader->talk);
+    }
+
     ngx_free(reader->joined.data);
 
     ngx_http_flux_channel_release(reader->channel);
+    ngx_free(reader);
 }
 
 
@@ -270,6 +317,47 @@ ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
     reader->sent = 0;
     reader->started = 0;
 
+    if (reader->direct && reader->talk == NULL
+        && ngx_http_flux_reader_start(reader) == NGX_OK
+        && ngx_http_flux_batch_add(reader->connection->fd,
+                                   reader->bytes, ngx_http_flux_reader_sent,
+                                   reader)
+           == NGX_OK)
+    {
+        reader->channel->batch = ngx_http_flux_batch_serial();
+        return;
+    }
+
+    ngx_http_flux_reader_sent(reader, 0);
+}
+
+
+static void
+ngx_http_flux_reader_sent(void *data, ssize_t n)
+{
+    ngx_http_flux_reader_t  *reader = data;
+
+    if (n == NGX_ERROR) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return;
+    }
+
+    if (n > 0) {
+        reader->connection->sent += n;
+        reader->sent = n;
+        reader->written = ngx_current_msec;
+        ngx_http_flux_reader_count(reader, n);
+
+        if (reader->sent == reader->bytes->len) {
+
+            if (ngx_http_flux_reader_done(reader, NGX_OK) != NGX_OK) {
+                ngx_http_flux_reader_close(reader, NGX_ERROR);
+            }
+
+            return;
+        }
+    }
+
     if (ngx_http_flux_reader_push(reader) == NGX_AGAIN) {
         /* what comes meanwhile it takes from the log */
         ngx_http_flux_reader_leave(reader);
@@ -288,11 +376,10 @@ ngx_http_flux_reader_push(ngx_http_flux_reader_t *reader)
 {
     ngx_int_t  rc;
 
-    while (reader->told.len || reader->telling.len || reader->out != NULL) {
+    while (reader->talk != NULL || reader->out != NULL) {
 
         if (reader->out != NULL
-            && (reader->started
-                || (!reader->told.len && !reader->telling.len)))
+            && (reader->started || reader->talk == NULL))
         {
             rc = ngx_http_flux_reader_push_frame(reader);
 
@@ -345,23 +432,29 @@ ngx_http_flux_reader_push_bytes(ngx_http_flux_reader_t *reader,
 static ngx_int_t
 ngx_http_flux_reader_push_told(ngx_http_flux_reader_t *reader)
 {
-    ngx_int_t  rc;
-    ngx_str_t  bytes;
+    ngx_int_t              rc;
+    ngx_str_t              bytes;
+    ngx_http_flux_talk_t  *talk = reader->talk;
 
-    if (reader->telling.len == 0) {
-        reader->telling = reader->told;
-        reader->told_sent = 0;
-        ngx_memzero(&reader->told, sizeof(ngx_http_flux_text_t));
+    if (talk->telling.len == 0) {
+        talk->telling = talk->told;
+        talk->sent = 0;
+        ngx_memzero(&talk->told, sizeof(ngx_http_flux_text_t));
     }
 
-    bytes.data = reader->telling.data;
-    bytes.len = reader->telling.len;
+    bytes.data = talk->telling.data;
+    bytes.len = talk->telling.len;
 
-    rc = ngx_http_flux_reader_push_bytes(reader, &bytes, &reader->told_sent);
+    rc = ngx_http_flux_reader_push_bytes(reader, &bytes, &talk->sent);
 
     if (rc == NGX_OK) {
-        ngx_free(reader->telling.data);
-        ngx_memzero(&reader->telling, sizeof(ngx_http_flux_text_t));
+        ngx_free(talk->telling.data);
+        ngx_memzero(&talk->telling, sizeof(ngx_http_flux_text_t));
+
+        if (talk->told.len == 0) {
+            ngx_free(talk);
+            reader->talk = NULL;
+        }
     }
 
     return rc;
@@ -382,44 +475,56 @@ ngx_http_flux_reader_encode(ngx_http_flux_reader_t *reader,
 static ngx_int_t
 ngx_http_flux_reader_push_frame(ngx_http_flux_reader_t *reader)
 {
-    ngx_int_t                   rc;
-    ngx_str_t                   cursor;
-    ngx_http_flux_frame_t      *frame = reader->out;
-    ngx_http_flux_loc_conf_t   *flcf;
-    ngx_http_flux_transport_t  *transport = reader->transport;
+    ngx_int_t  rc;
 
-    if (!reader->started) {
-        reader->bytes = ngx_http_flux_reader_encode(reader, frame);
-
-        if (reader->bytes == NULL) {
-            return NGX_ERROR;
-        }
-
-        reader->started = 1;
+    if (!reader->started && ngx_http_flux_reader_start(reader) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     rc = ngx_http_flux_reader_push_bytes(reader, reader->bytes, &reader->sent);
 
-    if (rc != NGX_OK && rc != NGX_DONE) {
-        return rc;
+    return rc == NGX_OK || rc == NGX_DONE
+           ? ngx_http_flux_reader_done(reader, rc) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_flux_reader_start(ngx_http_flux_reader_t *reader)
+{
+    reader->bytes = ngx_http_flux_reader_encode(reader, reader->out);
+
+    if (reader->bytes == NULL) {
+        return NGX_ERROR;
     }
+
+    reader->started = 1;
+
+    return NGX_OK;
+}
+
+
+/* The frame has gone; NGX_DONE: and the request is over. */
+
+static ngx_int_t
+ngx_http_flux_reader_done(ngx_http_flux_reader_t *reader, ngx_int_t rc)
+{
+    ngx_str_t               cursor;
+    ngx_http_flux_frame_t  *frame = reader->out;
 
     reader->out = NULL;
     reader->started = 0;
     reader->messages += frame->messages;
 
-    ngx_http_flux_hub_count(transport->index, 1, frame->messages, 0);
+    ngx_http_flux_hub_count(reader->transport->index, 1, frame->messages, 0);
 
     if (rc == NGX_OK && !reader->front && reader->behind == NULL) {
 
         /* it was at the front and too slow: now on its own */
 
-        flcf = ngx_http_get_module_loc_conf(reader->request,
-                                            ngx_http_flux_module);
         cursor = ngx_http_flux_frame_cursor(frame);
 
         reader->behind = ngx_http_flux_behind_create(reader->channel, &cursor,
-                                                     0, flcf->buffer);
+                                                     0, reader->conf->buffer);
         if (reader->behind == NULL) {
             rc = NGX_ERROR;
         }
@@ -435,15 +540,24 @@ ngx_int_t
 ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader, u_char *bytes,
     size_t len)
 {
-    if (reader->told.len + reader->telling.len + len
-        > NGX_HTTP_FLUX_TOLD_MAX)
-    {
+    ngx_http_flux_talk_t  *talk = reader->talk;
+
+    if (talk == NULL) {
+        talk = ngx_calloc(sizeof(ngx_http_flux_talk_t), ngx_http_flux_hub.log);
+        if (talk == NULL) {
+            return NGX_ERROR;
+        }
+
+        reader->talk = talk;
+    }
+
+    if (talk->told.len + talk->telling.len + len > NGX_HTTP_FLUX_TOLD_MAX) {
         return NGX_ERROR;
     }
 
-    ngx_http_flux_text_add(&reader->told, bytes, len, ngx_http_flux_hub.log);
+    ngx_http_flux_text_add(&talk->told, bytes, len, ngx_http_flux_hub.log);
 
-    return reader->told.failed ? NGX_ERROR : NGX_OK;
+    return talk->told.failed ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -500,7 +614,17 @@ ngx_http_flux_reader_write(ngx_http_request_t *r)
 
     reader = ngx_http_get_module_ctx(r, ngx_http_flux_module);
 
-    if (!reader->closing && ngx_http_flux_reader_push(reader) == NGX_OK) {
+    if (!reader->closing) {
+        ngx_http_flux_detach(reader);
+        ngx_http_flux_reader_writable(reader);
+    }
+}
+
+
+void
+ngx_http_flux_reader_writable(ngx_http_flux_reader_t *reader)
+{
+    if (ngx_http_flux_reader_push(reader) == NGX_OK) {
         ngx_http_flux_reader_catch_up(reader);
     }
 }
@@ -517,11 +641,7 @@ ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
     ngx_http_flux_frame_t  *frame;
 
 #if (FLUX_TEST_ECHO)
-    ngx_http_flux_loc_conf_t  *flcf;
-
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-
-    if (flcf->echo) {
+    if (reader->conf->echo) {
         return;
     }
 #endif
@@ -664,9 +784,6 @@ void
 ngx_http_flux_reader_fall_back(ngx_http_flux_reader_t *reader)
 {
     ngx_str_t                  buf;
-    ngx_http_flux_loc_conf_t  *flcf;
-
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
 
     /* without memory it is closed when its turn comes */
 
@@ -674,7 +791,7 @@ ngx_http_flux_reader_fall_back(ngx_http_flux_reader_t *reader)
                                     ngx_http_flux_reader_place(reader, &buf),
                                     reader->channel->pace
                                     ? NGX_HTTP_FLUX_CONFLATE : 0,
-                                    flcf->buffer);
+                                    reader->conf->buffer);
     ngx_http_flux_reader_leave(reader);
     ngx_http_flux_hub_wait(reader);
     ngx_http_flux_hub.retry_soon = 1;
@@ -687,9 +804,6 @@ ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
 {
     ngx_str_t                  buf, *place;
     ngx_http_flux_behind_t    *behind;
-    ngx_http_flux_loc_conf_t  *flcf;
-
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
 
     if (reader->out != NULL && reader->behind == NULL) {
         buf = ngx_http_flux_frame_cursor(reader->out);
@@ -708,7 +822,7 @@ ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
     }
 
     behind = ngx_http_flux_behind_create(channel, place, NGX_HTTP_FLUX_EXACT,
-                                         flcf->buffer);
+                                         reader->conf->buffer);
 
     if (behind == NULL
         || (cursor->len
@@ -745,14 +859,11 @@ ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
 static void
 ngx_http_flux_reader_arm(ngx_http_flux_reader_t *reader)
 {
-    time_t                     left;
-    ngx_msec_t                 due, at;
-    ngx_http_flux_loc_conf_t  *flcf;
+    time_t      left;
+    ngx_msec_t  due, at;
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-
-    due = reader->written + (reader->blocked ? flcf->send_timeout
-                                             : flcf->heartbeat);
+    due = reader->written + (reader->blocked ? reader->conf->send_timeout
+                                             : reader->conf->heartbeat);
 
     if (reader->paced) {
         at = reader->written + reader->channel->pace;
@@ -774,33 +885,20 @@ ngx_http_flux_reader_arm(ngx_http_flux_reader_t *reader)
         }
     }
 
-    at = (ngx_msec_int_t) (due - ngx_current_msec) < 1
-         ? 1 : due - ngx_current_msec;
-
-    if (reader->timer.timer_set) {
-
-        if ((ngx_msec_int_t) (reader->timer.timer.key
-                              - (ngx_current_msec + at))
-            <= 0)
-        {
-            return;
-        }
-
-        ngx_del_timer(&reader->timer);
+    if ((ngx_msec_int_t) (due - ngx_current_msec) < 1) {
+        due = ngx_current_msec + 1;
     }
 
-    ngx_add_timer(&reader->timer, at);
+    ngx_http_flux_timer_set(reader, due);
 }
 
 
-static void
-ngx_http_flux_reader_timer(ngx_event_t *ev)
+void
+ngx_http_flux_reader_due(ngx_http_flux_reader_t *reader)
 {
-    ngx_msec_t                 idle;
-    ngx_http_flux_reader_t    *reader = ev->data;
-    ngx_http_flux_loc_conf_t  *flcf;
+    ngx_msec_t  idle;
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
+    ngx_http_flux_detach(reader);
 
     if (reader->expires && reader->expires <= ngx_time()) {
         ngx_http_flux_reader_end(reader, NGX_HTTP_FLUX_END_EXPIRED);
@@ -811,14 +909,14 @@ ngx_http_flux_reader_timer(ngx_event_t *ev)
 
     if (reader->blocked) {
 
-        if (idle >= flcf->send_timeout) {
+        if (idle >= reader->conf->send_timeout) {
             ngx_http_flux_reader_end(reader, NGX_HTTP_FLUX_END_SLOW);
             return;
         }
 
     } else if ((reader->deadline
                 && (ngx_msec_int_t) (reader->deadline - ngx_current_msec) <= 0)
-               || idle >= flcf->heartbeat)
+               || idle >= reader->conf->heartbeat)
     {
         reader->written = ngx_current_msec;
 
@@ -851,7 +949,7 @@ ngx_http_flux_reader_end(ngx_http_flux_reader_t *reader,
 
     if (reader->blocked) {
         /* a good-bye would stand in the middle of something */
-        ngx_log_error(NGX_LOG_INFO, reader->request->connection->log, 0,
+        ngx_log_error(NGX_LOG_INFO, reader->connection->log, 0,
                       "flux reader was too slow");
         ngx_http_flux_reader_close(reader, NGX_ERROR);
         return;
@@ -868,13 +966,18 @@ void
 ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc)
 {
     ngx_uint_t           served = reader->served;
-    ngx_connection_t    *c = reader->request->connection;
+    ngx_connection_t    *c = reader->connection;
     ngx_http_request_t  *r = reader->request;
 
     ngx_http_flux_reader_retire(reader);
 
-    if (rc == NGX_ERROR) {
+    if (rc == NGX_ERROR || (r == NULL && rc != NGX_OK)) {
         c->error = 1;
+    }
+
+    if (r == NULL) {
+        ngx_http_flux_detached_close(reader);
+        return;
     }
 
     ngx_http_finalize_request(r, rc);

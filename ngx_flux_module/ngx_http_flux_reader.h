@@ -53,51 +53,70 @@ typedef struct {
 
     /* something came from the client */
     ngx_http_event_handler_pt  read;
+
+    /* the same, when the request is over */
+    void       (*receive)(ngx_http_flux_reader_t *reader);
 } ngx_http_flux_transport_t;
 
 
+/* Messages and bytes that no frame has. */
+
+typedef struct {
+    ngx_http_flux_text_t        told;
+    ngx_http_flux_text_t        telling;    /* those being sent */
+    size_t                      sent;
+} ngx_http_flux_talk_t;
+
+
 struct ngx_http_flux_reader_s {
+
+    /* what the fan-out touches: the less, the better for a crowd of readers */
+
     ngx_queue_t                 queue;      /* channel's front, hub's waiting */
-    ngx_queue_t                 all;        /* of the worker */
-    ngx_http_request_t         *request;
+    ngx_connection_t           *connection;
     ngx_http_flux_transport_t  *transport;
     ngx_http_flux_channel_t    *channel;
-    ngx_http_flux_behind_t     *behind;     /* what it missed; NULL: nothing */
-
     ngx_http_flux_frame_t      *out;        /* being sent */
     ngx_str_t                  *bytes;      /* of it, once started */
     size_t                      sent;       /* of these */
-    ngx_http_flux_text_t        told;       /* messages that no frame has */
-    ngx_http_flux_text_t        telling;    /* those being sent */
-    size_t                      told_sent;
-
+    ngx_http_flux_talk_t       *talk;       /* NULL: nothing is to be told */
     uint64_t                    ordinal;    /* has seen so far, when it joined */
-    ngx_str_t                   joined;     /* cursor of that place */
-    ngx_str_t                   last;       /* where it was when it ended */
+    ngx_str_t                   joined;     /* cursor of that place; or of
+                                               where it was when it ended */
     ngx_uint_t                  serial;     /* of the channel's last frame */
-    uint64_t                    deflated;   /* its place in the stream */
-    uint64_t                    counted;    /* slots of feeds it counts in */
-    uint64_t                    messages;
-    ngx_uint_t                  version;    /* states it knows; of the hub */
-
     ngx_msec_t                  written;    /* when bytes last went */
-    ngx_msec_t                  deadline;   /* of a poll; 0: none */
-    time_t                      expires;    /* 0: never */
-    ngx_event_t                 timer;
-    void                       *context;    /* of the transport */
-    void                       *publish;    /* of ngx_http_flux_publish_op.c */
-    ngx_str_t                   publish_key;
+    uint64_t                    messages;
 
     unsigned                    front:1;
     unsigned                    waiting:1;
     unsigned                    blocked:1;  /* the socket takes nothing */
     unsigned                    started:1;  /* `out` was tried to be sent */
+    unsigned                    direct:1;   /* a frame is a send(), no more */
     unsigned                    closing:1;  /* nothing is sent any more */
     unsigned                    paced:1;    /* waits for its pace */
     unsigned                    compress:1;
     unsigned                    alone:1;    /* may keep no context */
     unsigned                    served:1;   /* the content handler is done */
     unsigned                    resumed:1;  /* came with a cursor */
+    unsigned                    missed:2;   /* heartbeats unanswered */
+    unsigned                    timed:1;    /* `timer` is in the tree */
+    unsigned                    chunked:1;  /* events go in chunks */
+    unsigned                    detach:1;   /* the request may end before it */
+
+    /* and what it does not */
+
+    ngx_queue_t                 all;        /* of the worker */
+    ngx_http_request_t         *request;    /* NULL: over, flux_detach */
+    ngx_http_flux_loc_conf_t   *conf;
+    ngx_http_flux_behind_t     *behind;     /* what it missed; NULL: nothing */
+    uint64_t                    deflated;   /* its place in the stream */
+    uint64_t                    counted;    /* slots of feeds it counts in */
+    ngx_uint_t                  version;    /* states it knows; of the hub */
+    ngx_msec_t                  deadline;   /* of a poll; 0: none */
+    time_t                      expires;    /* 0: never */
+    ngx_rbtree_node_t           timer;      /* ngx_http_flux_timer.c */
+    void                       *context;    /* of the transport */
+    void                       *publish;    /* of ngx_http_flux_publish_op.c */
 };
 
 
@@ -112,8 +131,9 @@ ngx_int_t ngx_http_flux_reader_create(ngx_http_request_t *r,
     ngx_str_t *cursor, ngx_msec_t wait);
 
 /*
- * Sends a frame to a reader who stands right before it.  The reader may be
- * gone afterwards.
+ * Sends a frame to a reader who stands right before it, now or with the next
+ * ngx_http_flux_batch_submit(): until then nothing else may be sent to it.
+ * The reader may be gone afterwards.
  */
 void ngx_http_flux_reader_send(ngx_http_flux_reader_t *reader,
     ngx_http_flux_frame_t *frame);
@@ -156,14 +176,64 @@ void ngx_http_flux_reader_end(ngx_http_flux_reader_t *reader,
 /* The stream is broken, or over: as ngx_http_finalize_request(). */
 void ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc);
 
+/* What the timer was set for.  The reader may be gone afterwards. */
+void ngx_http_flux_reader_due(ngx_http_flux_reader_t *reader);
+
+/* The socket takes something.  The reader may be gone afterwards. */
+void ngx_http_flux_reader_writable(ngx_http_flux_reader_t *reader);
+
+/* A copy of the last cursor that it was sent, or nothing. */
+ngx_str_t ngx_http_flux_reader_last(ngx_http_flux_reader_t *reader);
+
+/* From now on the reader does not end with its request. */
+void ngx_http_flux_reader_keep(ngx_http_flux_reader_t *reader);
+
+/* Frees one that was ended, and its memory. */
+void ngx_http_flux_reader_free(void *data);
+
 /* Bytes that went out count for the statistics. */
 void ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes);
 
+/* --- ngx_http_flux_detach.c --- */
+
+/* 1 when flux_detach is on and the request is one that can end early. */
+ngx_uint_t ngx_http_flux_detach_wanted(ngx_http_flux_reader_t *reader);
+
+/* Ends the request, if it is wanted and time for it; the reader stays. */
+void ngx_http_flux_detach(ngx_http_flux_reader_t *reader);
+
+/* Reads and forgets what a client of events sends. */
+void ngx_http_flux_detached_discard(ngx_http_flux_reader_t *reader);
+
 /*
- * Gives back what nginx keeps for headers that did not come.  The answer's
- * header has been sent; all variables go on working.
+ * Closes the connection of a reader that was ended and has no request; it is
+ * gone afterwards, or when what is being received has been dealt with.
+ */
+void ngx_http_flux_detached_close(ngx_http_flux_reader_t *reader);
+
+
+/* --- ngx_http_flux_timer.c --- */
+
+void ngx_http_flux_timer_init(ngx_log_t *log);
+
+/*
+ * Has ngx_http_flux_reader_due() called at this time or, if it was set before,
+ * at the earlier one.
+ */
+void ngx_http_flux_timer_set(ngx_http_flux_reader_t *reader, ngx_msec_t due);
+void ngx_http_flux_timer_unset(ngx_http_flux_reader_t *reader);
+
+
+/* --- ngx_http_flux_trim.c --- */
+
+/*
+ * Gives back what nginx keeps for what did not come.  The answer's header has
+ * been sent; all variables go on working.
  */
 void ngx_http_flux_trim(ngx_http_request_t *r);
+
+/* In each worker, before the first of them. */
+void ngx_http_flux_trim_init(void);
 
 extern ngx_http_flux_transport_t  ngx_http_flux_sse;
 extern ngx_http_flux_transport_t  ngx_http_flux_websocket;

@@ -1,6 +1,6 @@
 /*
  * A request to a flux_stream location: who asks, for which rooms, by which
- * transport.  And what the transports share.
+ * transport.  And what the transports share.  Runs in any worker.
  */
 
 #ifndef _NGX_HTTP_FLUX_REQUEST_H_INCLUDED_
@@ -8,12 +8,14 @@
 
 
 #include "ngx_http_flux_conf.h"
+#include "ngx_http_flux_header.h"
 #include "ngx_http_flux_reader.h"
 
 
 /* What a request asks for. */
 
 typedef struct {
+    ngx_pool_t   *pool;             /* of all below */
     ngx_array_t   addresses;        /* of ngx_http_flux_address_t */
     ngx_array_t  *keys;             /* of ngx_str_t, escaped; NULL: all */
     ngx_str_t     cursor;
@@ -24,31 +26,47 @@ typedef struct {
 
 ngx_int_t ngx_http_flux_request_handler(ngx_http_request_t *r);
 
+/* {"type":"end",…}, at most 80 bytes; returns its end. */
+u_char *ngx_http_flux_end_message(u_char *p, ngx_http_flux_end_t why,
+    ngx_msec_t retry);
+
+/* Sends the header of a stream: NGX_OK, or what start() returns. */
+ngx_int_t ngx_http_flux_send_header(ngx_http_request_t *r);
+
+/* As a transport's send, straight to the connection. */
+ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
+    size_t *sent);
+
+
+/* --- ngx_http_flux_variables.c --- */
+
 ngx_int_t ngx_http_flux_add_variables(ngx_conf_t *cf);
+
+
+/* --- ngx_http_flux_header_filter.c --- */
 
 /* Has all answers where our directives stand have the headers that ours do. */
 void ngx_http_flux_add_header_filter(void);
+
+
+/* --- ngx_http_flux_origin.c --- */
 
 /* NGX_OK for a method that the location serves, or the status (405). */
 ngx_int_t ngx_http_flux_method(ngx_http_request_t *r);
 
 /* NGX_OK when flux_origin allows who asks, or the status (403). */
 ngx_int_t ngx_http_flux_check_origin(ngx_http_request_t *r,
-    ngx_http_flux_loc_conf_t *flcf, ngx_str_t *origin);
+    ngx_http_flux_loc_conf_t *flcf);
 
 /* Answers OPTIONS. */
 ngx_int_t ngx_http_flux_preflight(ngx_http_request_t *r);
 
-/* A header of the request, or NULL; the name in lower case. */
-ngx_str_t *ngx_http_flux_header(ngx_http_request_t *r, const char *name);
 
-/* Is the token, whatever its case, in a list of the request's header? */
-ngx_uint_t ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
-    const char *token);
+/* --- ngx_http_flux_query.c --- */
 
-/* Adds a header to the answer; strings are not copied.  NULL: no memory. */
-ngx_table_elt_t *ngx_http_flux_add_header(ngx_http_request_t *r,
-    const char *name, const char *value);
+/* NGX_OK, or the status to answer with; all that it makes is the pool's. */
+ngx_int_t ngx_http_flux_query(ngx_http_request_t *r, ngx_pool_t *pool,
+    ngx_http_flux_query_t *query);
 
 /*
  * Makes an address of what somebody wrote: its feed is looked up, its room
@@ -62,14 +80,6 @@ ngx_int_t ngx_http_flux_address(ngx_pool_t *pool,
 /* May a client add this address? */
 ngx_uint_t ngx_http_flux_allowed(ngx_http_flux_loc_conf_t *flcf,
     ngx_http_flux_address_t *address, ngx_str_t *room);
-
-/* {"type":"end",…}, at most 80 bytes; returns its end. */
-u_char *ngx_http_flux_end_message(u_char *p, ngx_http_flux_end_t why,
-    ngx_msec_t retry);
-
-/* As a transport's send, straight to the connection. */
-ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
-    size_t *sent);
 
 
 #endif /* _NGX_HTTP_FLUX_REQUEST_H_INCLUDED_ */

@@ -39,7 +39,7 @@ ngx_http_flux_room_get(ngx_http_flux_address_t *address)
     room->sn.node.key = ngx_crc32_long(address->text.data, address->text.len);
 
     hash = flux_hash(FLUX_HASH_START, address->text.data, address->text.len);
-    room->hash = (uint32_t) (hash ^ hash >> 32);
+    room->hash = flux_hash_end(hash);
 
     room->feed = address->feed;
     room->node = FLUX_NONE;

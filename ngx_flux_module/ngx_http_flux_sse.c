@@ -26,7 +26,8 @@ ngx_http_flux_transport_t  ngx_http_flux_sse = {
     ngx_http_flux_sse_end,
     ngx_http_flux_reader_tell,
     NULL,
-    ngx_http_test_reading
+    ngx_http_test_reading,
+    ngx_http_flux_detached_discard
 };
 
 
@@ -65,15 +66,13 @@ ngx_http_flux_sse_start(ngx_http_flux_reader_t *reader)
     r->gzip_ok = 0;
 #endif
 
-    rc = ngx_http_send_header(r);
+    rc = ngx_http_flux_send_header(r);
 
-    if (rc == NGX_ERROR || rc > NGX_OK) {
-        return rc == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    if (ngx_http_send_special(r, NGX_HTTP_FLUSH) == NGX_ERROR) {
-        return NGX_ERROR;
-    }
+    reader->chunked = r->chunked;
 
     return reader->compress ? ngx_http_flux_sse_gzip_header(reader) : NGX_OK;
 }
@@ -122,7 +121,7 @@ ngx_http_flux_sse_gzip_header(ngx_http_flux_reader_t *reader)
     static u_char  chunk[] = "a\r\n" FLUX_GZIP_HEADER "\r\n";
     static u_char  plain[] = FLUX_GZIP_HEADER;
 
-    if (reader->request->chunked) {
+    if (reader->chunked) {
         rc = ngx_http_flux_reader_tell_bytes(reader, chunk, sizeof(chunk) - 1);
 
     } else {
@@ -136,8 +135,7 @@ ngx_http_flux_sse_gzip_header(ngx_http_flux_reader_t *reader)
 static ngx_uint_t
 ngx_http_flux_sse_encoding(ngx_http_flux_reader_t *reader)
 {
-    return reader->request->chunked ? NGX_HTTP_FLUX_AS_CHUNK
-                                    : NGX_HTTP_FLUX_AS_EVENT;
+    return reader->chunked ? NGX_HTTP_FLUX_AS_CHUNK : NGX_HTTP_FLUX_AS_EVENT;
 }
 
 
@@ -145,7 +143,9 @@ static ngx_int_t
 ngx_http_flux_sse_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent)
 {
-    if (reader->request->http_version >= NGX_HTTP_VERSION_20) {
+    if (reader->request != NULL
+        && reader->request->http_version >= NGX_HTTP_VERSION_20)
+    {
         return ngx_http_flux_sse_send_filter(reader, bytes, sent);
     }
 
@@ -224,11 +224,10 @@ ngx_http_flux_sse_heartbeat(ngx_http_flux_reader_t *reader)
 
     if (reader->compress) {
         rc = ngx_http_flux_compress_text(reader, &plain,
-                                         reader->request->chunked, &bytes,
-                                         &base);
+                                         reader->chunked, &bytes, &base);
 
     } else {
-        bytes = reader->request->chunked ? chunk : plain;
+        bytes = reader->chunked ? chunk : plain;
     }
 
     if (rc == NGX_OK) {
@@ -252,7 +251,7 @@ ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
     size_t               sent = 0;
     u_char               block[160], event[128], *p, *base = NULL;
     ngx_int_t            rc;
-    ngx_str_t            bytes;
+    ngx_str_t            bytes, last = ngx_string("0\r\n\r\n");
     ngx_http_request_t  *r = reader->request;
 
     p = ngx_sprintf(event, "retry: %M\ndata: [", retry);
@@ -263,21 +262,21 @@ ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
     bytes.len = p - event;
 
     if (reader->compress) {
-        if (ngx_http_flux_compress_text(reader, &bytes, r->chunked, &bytes,
-                                        &base)
+        if (ngx_http_flux_compress_text(reader, &bytes, reader->chunked,
+                                        &bytes, &base)
             != NGX_OK)
         {
             ngx_http_flux_reader_close(reader, NGX_ERROR);
             return;
         }
 
-    } else if (r->chunked) {
+    } else if (reader->chunked) {
         p = ngx_sprintf(block, "%xz\r\n%V\r\n", bytes.len, &bytes);
         bytes.data = block;
         bytes.len = p - block;
     }
 
-    if (r->http_version >= NGX_HTTP_VERSION_20) {
+    if (r != NULL && r->http_version >= NGX_HTTP_VERSION_20) {
         /* it outlives this call */
         bytes.data = ngx_pstrdup(r->pool, &bytes);
 
@@ -297,6 +296,14 @@ ngx_http_flux_sse_end(ngx_http_flux_reader_t *reader, ngx_http_flux_end_t why,
     }
 
     ngx_http_flux_reader_count(reader, sent);
-    ngx_http_flux_reader_close(reader,
-                               ngx_http_send_special(r, NGX_HTTP_LAST));
+
+    if (r != NULL) {
+        rc = ngx_http_send_special(r, NGX_HTTP_LAST);
+
+    } else if (rc == NGX_OK && reader->chunked) {
+        sent = 0;
+        rc = ngx_http_flux_send(reader, &last, &sent);
+    }
+
+    ngx_http_flux_reader_close(reader, rc);
 }

@@ -127,14 +127,32 @@ static ngx_int_t
 ngx_http_flux_variable_cursor(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ngx_str_t                last;
     ngx_http_flux_reader_t  *reader = ngx_http_flux_variable_reader(r, v);
 
     if (reader == NULL) {
         return NGX_OK;
     }
 
-    v->len = reader->last.len;
-    v->data = reader->last.data;
+    if (reader->closing) {
+        v->len = reader->joined.len;
+        v->data = reader->joined.data;
+        return NGX_OK;
+    }
+
+    v->len = 0;
+
+    if (!r->header_sent) {
+        return NGX_OK;
+    }
+
+    last = ngx_http_flux_reader_last(reader);
+
+    if (last.len) {
+        v->data = ngx_pstrdup(r->pool, &last);
+        v->len = v->data ? last.len : 0;
+        ngx_free(last.data);
+    }
 
     return NGX_OK;
 }

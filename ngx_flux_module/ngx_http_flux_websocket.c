@@ -43,7 +43,8 @@ ngx_http_flux_transport_t  ngx_http_flux_websocket = {
     ngx_http_flux_ws_end,
     ngx_http_flux_reader_tell,
     ngx_http_flux_ws_cleanup,
-    ngx_http_flux_ws_read
+    ngx_http_flux_ws_read,
+    ngx_http_flux_ws_receive
 };
 
 
@@ -93,7 +94,7 @@ ngx_http_flux_websocket_check(ngx_http_request_t *r)
 
 
 static void
-ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_http_flux_ws_t *ws)
+ngx_http_flux_ws_accept(ngx_http_request_t *r, u_char *p)
 {
     u_char      digest[20];
     ngx_str_t   sum, accept, *key;
@@ -109,9 +110,9 @@ ngx_http_flux_ws_accept(ngx_http_request_t *r, ngx_http_flux_ws_t *ws)
     sum.data = digest;
     sum.len = sizeof(digest);
 
-    accept.data = ws->accept;
+    accept.data = p;
     ngx_encode_base64(&accept, &sum);
-    ws->accept[accept.len] = '\0';
+    p[accept.len] = '\0';
 }
 
 
@@ -127,7 +128,8 @@ ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
 
     if (offers == NULL
         || !flux_ws_accept_deflate(&deflate, (char *) offers->data,
-                                   offers->len, FLUX_DEFLATE_WINDOW))
+                                   offers->len, FLUX_DEFLATE_WINDOW,
+                                   FLUX_DEFLATE_WINDOW_ALONE))
     {
         return NGX_OK;
     }
@@ -150,33 +152,24 @@ ngx_http_flux_ws_deflate(ngx_http_flux_reader_t *reader)
 static ngx_int_t
 ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
 {
-    ngx_int_t                  rc;
-    ngx_http_flux_ws_t        *ws;
-    ngx_http_request_t        *r = reader->request;
-    ngx_http_flux_loc_conf_t  *flcf;
+    u_char              *accept;
+    ngx_int_t            rc;
+    ngx_http_request_t  *r = reader->request;
 
-    flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
-
-    /* it would be the first in another block of the request's pool */
-
-    ws = ngx_calloc(sizeof(ngx_http_flux_ws_t), r->connection->log);
-    reader->context = ws;
-
-    if (ws == NULL) {
+    accept = ngx_pnalloc(r->pool, NGX_HTTP_FLUX_WS_ACCEPT);
+    if (accept == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_flux_ws_accept(r, ws);
+    ngx_http_flux_ws_accept(r, accept);
 
-    if (flcf->compress && ngx_http_flux_ws_deflate(reader) != NGX_OK) {
+    if (reader->conf->compress && ngx_http_flux_ws_deflate(reader) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    flux_ws_parser_init(&ws->parser, flcf->max_message, reader->compress);
 
     if (ngx_http_flux_add_header(r, "Upgrade", "websocket") == NULL
         || ngx_http_flux_add_header(r, "Sec-WebSocket-Accept",
-                                    (char *) ws->accept)
+                                    (char *) accept)
            == NULL
         || (ngx_http_flux_header_has(r, "sec-websocket-protocol",
                                      "flux.v1")
@@ -197,14 +190,10 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
     /* the client may still send when we have said good-bye */
     r->lingering_close = 1;
 
-    rc = ngx_http_send_header(r);
+    rc = ngx_http_flux_send_header(r);
 
-    if (rc == NGX_ERROR || rc > NGX_OK) {
-        return rc == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
-    }
-
-    if (ngx_http_send_special(r, NGX_HTTP_FLUSH) == NGX_ERROR) {
-        return NGX_ERROR;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     /* what came with the handshake, or since */
@@ -222,7 +211,29 @@ ngx_http_flux_ws_cleanup(ngx_http_flux_reader_t *reader)
     if (ws != NULL) {
         ngx_free(ws->buf);
         ngx_free(ws);
+        reader->context = NULL;
     }
+}
+
+
+/* What reads a message is there as long as one comes. */
+
+static ngx_http_flux_ws_t *
+ngx_http_flux_ws_context(ngx_http_flux_reader_t *reader)
+{
+    ngx_http_flux_ws_t  *ws = reader->context;
+
+    if (ws == NULL) {
+        ws = ngx_calloc(sizeof(ngx_http_flux_ws_t), ngx_http_flux_hub.log);
+
+        if (ws != NULL) {
+            flux_ws_parser_init(&ws->parser, reader->conf->max_message,
+                                reader->compress);
+            reader->context = ws;
+        }
+    }
+
+    return ws;
 }
 
 
@@ -255,9 +266,7 @@ ngx_http_flux_ws_control(ngx_http_flux_reader_t *reader, ngx_uint_t opcode,
 static ngx_int_t
 ngx_http_flux_ws_heartbeat(ngx_http_flux_reader_t *reader)
 {
-    ngx_http_flux_ws_t  *ws = reader->context;
-
-    if (ws->missed == NGX_HTTP_FLUX_WS_MISSED
+    if (reader->missed == NGX_HTTP_FLUX_WS_MISSED
         || ngx_http_flux_ws_control(reader, FLUX_WS_OP_PING, NULL, 0)
            != NGX_OK)
     {
@@ -265,7 +274,7 @@ ngx_http_flux_ws_heartbeat(ngx_http_flux_reader_t *reader)
         return NGX_DONE;
     }
 
-    ws->missed++;
+    reader->missed++;
 
     return ngx_http_flux_reader_flush(reader) == NGX_DONE ? NGX_DONE : NGX_OK;
 }
@@ -311,8 +320,7 @@ ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader, ngx_uint_t code)
     ngx_int_t  rc = NGX_OK;
     ngx_str_t  bytes;
 
-    if (!reader->blocked && reader->told.len == 0
-        && reader->telling.len == 0 && reader->out == NULL) {
+    if (!reader->blocked && reader->talk == NULL && reader->out == NULL) {
 
         n = flux_ws_header(frame, FLUX_WS_OP_CLOSE, 0,
                            code == FLUX_WS_NO_STATUS ? 0 : 2);
@@ -358,6 +366,8 @@ ngx_http_flux_ws_read(ngx_http_request_t *r)
 
     reader->served = 1;
     r->main->count--;
+
+    ngx_http_flux_detach(reader);
 }
 
 
@@ -366,10 +376,14 @@ ngx_http_flux_ws_receive(ngx_http_flux_reader_t *reader)
 {
     ssize_t              n;
     size_t               total;
-    ngx_buf_t           *b = reader->request->header_in;
-    ngx_connection_t    *c = reader->request->connection;
+    ngx_buf_t           *b = NULL;
+    ngx_connection_t    *c = reader->connection;
 
     static u_char        chunk[16 * 1024];
+
+    if (reader->request != NULL) {
+        b = reader->request->header_in;
+    }
 
     if (b != NULL && b->pos < b->last) {
         n = b->last - b->pos;
@@ -448,9 +462,16 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
     u_char              *buf;
     ngx_int_t            rc;
     flux_ws_event_t      event;
-    ngx_http_flux_ws_t  *ws = reader->context;
+    ngx_http_flux_ws_t  *ws;
 
-    ws->missed = 0;
+    ws = ngx_http_flux_ws_context(reader);
+
+    if (ws == NULL) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    reader->missed = 0;
 
     for ( ;; ) {
 
@@ -487,7 +508,10 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
         }
     }
 
-    if (ws->parser.length == 0) {
+    if (flux_ws_idle(&ws->parser)) {
+        ngx_http_flux_ws_cleanup(reader);
+
+    } else if (ws->parser.length == 0) {
         ngx_free(ws->buf);
         ws->buf = NULL;
         ws->size = 0;
@@ -502,16 +526,16 @@ ngx_http_flux_ws_input(ngx_http_flux_reader_t *reader, const u_char *p,
 static ngx_int_t
 ngx_http_flux_ws_echo(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
 {
-    size_t                     n;
-    u_char                     head[FLUX_WS_HEADER_MAX];
-    ngx_int_t                  rc = NGX_OK;
-    ngx_str_t                  text, inflated = ngx_null_string;
-    ngx_http_flux_ws_t        *ws = reader->context;
-    ngx_http_flux_loc_conf_t  *flcf;
+    size_t               n;
+    u_char               head[FLUX_WS_HEADER_MAX], *base = NULL;
+    ngx_int_t            rc = NGX_OK;
+    ngx_str_t            text, out, inflated = ngx_null_string;
+    ngx_uint_t           opcode;
+    ngx_http_flux_ws_t  *ws = reader->context;
 
-    flcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_flux_module);
-
-    if (!flcf->echo || (event != FLUX_WS_TEXT && event != FLUX_WS_BINARY)) {
+    if (!reader->conf->echo
+        || (event != FLUX_WS_TEXT && event != FLUX_WS_BINARY))
+    {
         return NGX_DECLINED;
     }
 
@@ -537,15 +561,26 @@ ngx_http_flux_ws_echo(ngx_http_flux_reader_t *reader, flux_ws_event_t event)
         text = inflated;
     }
 
-    n = flux_ws_header(head, event == FLUX_WS_TEXT ? FLUX_WS_OP_TEXT
-                                                   : FLUX_WS_OP_BINARY, 0,
-                       text.len);
+    opcode = event == FLUX_WS_TEXT ? FLUX_WS_OP_TEXT : FLUX_WS_OP_BINARY;
 
-    if (ngx_http_flux_reader_tell_bytes(reader, head, n) != NGX_OK
-        || ngx_http_flux_reader_tell_bytes(reader, text.data, text.len)
-           != NGX_OK)
-    {
-        rc = NGX_ERROR;
+    if (reader->compress) {
+        rc = ngx_http_flux_compress_echo(&text, opcode, &out, &base);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_flux_reader_tell_bytes(reader, out.data, out.len);
+        }
+
+        ngx_free(base);
+
+    } else {
+        n = flux_ws_header(head, opcode, 0, text.len);
+
+        if (ngx_http_flux_reader_tell_bytes(reader, head, n) != NGX_OK
+            || ngx_http_flux_reader_tell_bytes(reader, text.data, text.len)
+               != NGX_OK)
+        {
+            rc = NGX_ERROR;
+        }
     }
 
     ngx_free(inflated.data);

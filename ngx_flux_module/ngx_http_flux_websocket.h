@@ -17,12 +17,12 @@
 #define NGX_HTTP_UPGRADE_REQUIRED  426      /* RFC 9110, 15.5.22 */
 
 
+/* A reader's context, from a frame's first byte to the message's last. */
+
 typedef struct {
     flux_ws_parser_t   parser;
     u_char            *buf;             /* a message being gathered, or NULL */
     size_t             size;
-    ngx_uint_t         missed;          /* heartbeats unanswered */
-    u_char             accept[NGX_HTTP_FLUX_WS_ACCEPT];
 } ngx_http_flux_ws_t;
 
 

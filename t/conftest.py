@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -34,45 +35,30 @@ def pytest_sessionfinish(session):
 @pytest.fixture(scope="session")
 def kafka():
     """The Kafka that all tests share: use topics of your own."""
-    broker = Kafka()
-    try:
+    with closing(Kafka()) as broker:
         yield broker.start()
-    finally:
-        broker.close()
 
 
 @pytest.fixture
 def own_kafka():
     """A Kafka for one test, to be stopped, killed, paused and wiped."""
-    broker = Kafka()
-    try:
+    with closing(Kafka()) as broker:
         yield broker.start()
-    finally:
-        broker.close()
 
 
 @pytest.fixture
 def make_kafka():
     """make_kafka(**properties): more Kafkas, started."""
-    brokers = []
-
-    def make(**properties):
-        brokers.append(Kafka(**properties))
-        return brokers[-1].start()
-
-    yield make
-    for broker in brokers:
-        broker.close()
+    with ExitStack() as stack:
+        yield lambda **properties: stack.enter_context(
+            closing(Kafka(**properties))).start()
 
 
 @pytest.fixture
 def own_cluster():
     """Three brokers for one test, to lose the second and the third of."""
-    cluster = Cluster()
-    try:
+    with closing(Cluster()) as cluster:
         yield cluster.start()
-    finally:
-        cluster.close()
 
 
 @pytest.fixture
@@ -87,11 +73,8 @@ def nginx(request):
         return one.start(ready) if start else one
 
     def test(**settings):
-        one = Nginx(**settings)
-        try:
+        with closing(Nginx(**settings)) as one:
             return one.test()
-        finally:
-            one.close()
 
     make.test = test        # nginx -t without a start: (accepted, output)
     yield make

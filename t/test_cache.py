@@ -184,7 +184,7 @@ def test_garbage_in_the_cache_is_refused(
             if b"HSCAN" in line:
                 signature = line.split(b'"flux:')[1].split(b'"')[0]
                 break
-        monitor.terminate()
+        monitor.kill()
     n.terminate()
     value = garbage.replace(b"%s", signature)
     subprocess.run(["redis-cli", "-p", str(redis.port), "-x", "HSET",
@@ -193,6 +193,18 @@ def test_garbage_in_the_cache_is_refused(
     n = cold(nginx, **args)
     n.wait_log("flux_cache gave 0 records", 20)
     assert snapshot(n.poll("/live")) == ({}, False)
+
+
+def test_what_is_quiet_is_kept_as_long_as_nginx_runs(
+        kafka, nginx, module, redis):
+    topic = kafka.create_topic()
+    nginx(**settings(kafka, topic, url(redis)))
+    kafka.send(topic, 1, key="a")
+    wait_for(lambda: redis.fields(), 10)
+    key = list(redis.fields().values())[0]
+    wait_for(lambda: int(redis("TTL", key)[0]) > 600000, 10)
+    redis("EXPIRE", key, "300")
+    wait_for(lambda: int(redis("TTL", key)[0]) > 600000, 20)
 
 
 def test_a_cache_of_the_wrong_type_changes_nothing(

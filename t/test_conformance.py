@@ -14,10 +14,17 @@ from harness.process import BUILD
 ROOT = Path(__file__).resolve().parent.parent
 KOSOKU = Path(sys.executable).with_name("kosoku")
 
-# 9.*: messages of megabytes; 12.* and 13.*, compression, fail in the tool
-# itself: test_transports_compress.py has those
+# 9.*: messages of megabytes; 12.* and 13.*: compression, of which a thousand
+# messages of each of so many sizes, whole and in pieces, are enough
 QUICK = ["-x", "9.*", "-x", "12.*", "-x", "13.*"]
 BULK = ["-i", "9.*"]
+SIZES = (1, 5, 11)
+COMPRESSED = [part for chapter, sections in ((12, 5), (13, 7))
+              for section in range(1, sections + 1) for size in SIZES
+              for part in ("-i", f"{chapter}.{section}.{size}")]
+
+# a window of 512 bytes is declined: the connection is not compressed
+DECLINED = ("13.3.", "13.5.")
 
 @pytest.fixture(scope="session")
 def echo_module():
@@ -30,8 +37,8 @@ def echo_module():
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)      # the echo is compiled, too
-@pytest.mark.parametrize("cases", [QUICK, BULK],
-                         ids=["quick", "bulk"])
+@pytest.mark.parametrize("cases", [QUICK, BULK, COMPRESSED],
+                         ids=["quick", "bulk", "compressed"])
 def test_autobahn(kafka, nginx, module, echo_module, tmp_path, cases):
     topic = kafka.create_topic()
     n = nginx(kafka=kafka, module=False,
@@ -50,3 +57,6 @@ def test_autobahn(kafka, nginx, module, echo_module, tmp_path, cases):
     bad = {case: result for case, result in results.items()
            if "FAILED" in result or "WRONG" in result or "UNCLEAN" in result}
     assert not bad, bad
+    declined = {case for case, result in results.items()
+                if "UNIMPLEMENTED" in result}
+    assert declined == {case for case in results if case.startswith(DECLINED)}

@@ -213,6 +213,22 @@ def test_compressed_batches(kafka, nginx, module, codec):
     assert [d["n"] for d in reader.data()] == list(range(200))
 
 
+def test_a_full_queue_does_not_hold_up_reading(kafka, nginx, module):
+    topic = kafka.create_topic()
+    producer = Producer({"bootstrap.servers": kafka.brokers,
+                         "queue.buffering.max.messages": 200000,
+                         "linger.ms": 50})
+    for i in range(150000):
+        producer.produce(topic, b'{"n":%d}' % i, b"k%d" % (i % 100))
+    assert producer.flush(20) == 0
+    # each fetch fills it; librdkafka alone would look again after a second
+    n = nginx(kafka=kafka, ready=False, http_conf=feed(topic),
+              properties="property queued.max.messages.kbytes 16;"
+              " property fetch.message.max.bytes 131072;")
+    n.wait_ready(timeout=10)
+    assert offsets(n) == {0: 150000}
+
+
 def test_records_larger_than_a_fetch_pass_among_small_ones(
         kafka, nginx, module):
     topic = kafka.create_topic(config={"max.message.bytes": 4194304})

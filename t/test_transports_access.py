@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from harness.process import wait_for
+from harness.ws import frame
 
 
 @pytest.fixture
@@ -190,8 +191,8 @@ def test_access_log(live, kafka):
         r = getattr(n, kind)(f"/live?t={kind}")
         r.wait_snapshot("f")
         for i in range(5):
-            kafka.send(n.topic, {"i": i}, key="a")
-        r.wait_value("f", "a", {"i": 4})
+            kafka.send(n.topic, {"i": i, "to": kind}, key="a")
+        r.wait_value("f", "a", {"i": 4, "to": kind})
         cursor = r.cursor
         r.close()
         line = log_line(n, f"/live?t={kind}")
@@ -351,18 +352,6 @@ def test_a_reader_that_takes_nothing_is_ended(live, kafka, transport):
             pass
     except ConnectionResetError:
         pass
-
-
-def frame(opcode, payload, fin=True):
-    size = len(payload)
-    head = bytes([(0x80 if fin else 0) | opcode])
-    if size < 126:
-        head += bytes([0x80 | size])
-    elif size < 65536:
-        head += bytes([0xfe]) + size.to_bytes(2, "big")
-    else:
-        head += bytes([0xff]) + size.to_bytes(8, "big")
-    return head + b"\0\0\0\0" + payload
 
 
 def close_code(s):

@@ -110,27 +110,97 @@ def test_readers_that_come_and_go_get_the_same(live, kafka, transport,
         r.wait_value("f", "k19", ticker(2019))
 
 
-def test_a_shared_stream_is_smaller(live, kafka):
-    n = live()
-    few = n.sse("/live", compress=True)
-    few.wait_snapshot("f")
-    send(n, kafka, 100, 5)
-    few.wait_value("f", "k4", ticker(104))
-    before = few.wire_bytes
-    send(n, kafka, 200, 60)
-    few.wait_value("f", "k19", ticker(259))
-    alone = few.wire_bytes - before
+def without_context(n):
+    from websockets.extensions.permessage_deflate import (
+        ClientPerMessageDeflateFactory)
+    return n.ws("/live", extensions=[ClientPerMessageDeflateFactory(
+        server_no_context_takeover=True)])
 
-    more = [n.sse("/live", compress=True) for _ in range(4)]
-    for r in more:
+
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+@pytest.mark.parametrize("readers", [1, 6])
+def test_a_shared_stream_is_smaller(live, kafka, transport, readers):
+    n = live()
+    shared = [getattr(n, transport)("/live", compress=True)
+              for _ in range(readers)]
+    alone = without_context(n)
+    everyone = (*shared, alone)
+    for r in everyone:
         r.wait_snapshot("f")
-    send(n, kafka, 300, 10)
-    few.wait_value("f", "k9", ticker(309))
-    before = few.wire_bytes
-    send(n, kafka, 400, 60)
-    few.wait_value("f", "k19", ticker(459))
-    shared = few.wire_bytes - before
-    assert shared < 0.7 * alone, (shared, alone)
+    for i in range(300, 340):
+        if i == 310:
+            before = [r.wire_bytes for r in everyone]
+        send(n, kafka, i, 1)
+        for r in everyone:
+            r.wait(lambda s: numbers(s)[-1:] == [i])
+    took = [r.wire_bytes - b for r, b in zip(everyone, before)]
+    assert max(took[:-1]) < 0.6 * took[-1], took
+
+
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+def test_late_readers_find_into_the_stream(live, kafka, transport):
+    """They take copies of their own until the stream starts anew, more than
+    once, and miss no byte."""
+    n = live()
+    plain = getattr(n, transport)("/live")
+    readers = [getattr(n, transport)("/live", compress=True)
+               for _ in range(6)]
+    for r in (plain, *readers):
+        r.wait_snapshot("f")
+    last = 0
+    for turn in range(4):
+        send(n, kafka, last, 5)
+        last += 5
+        for r in (plain, *readers):
+            r.wait(lambda s: numbers(s)[-1:] == [last - 1])
+        late = getattr(n, transport)("/live", compress=True)
+        late.wait_snapshot("f")
+        readers.append(late)
+        sizes = []
+        for _ in range(60):
+            before = late.wire_bytes
+            send(n, kafka, last, 1)
+            last += 1
+            late.wait(lambda s: numbers(s)[-1:] == [last - 1])
+            sizes.append(late.wire_bytes - before)
+        # its last messages are small, its first were not
+        assert sum(sizes[-10:]) < 0.6 * sum(sizes[:10]), sizes
+    for r in (plain, *readers):
+        r.wait(lambda s: numbers(s)[-1:] == [last - 1])
+    for r in readers:
+        got = [f.raw for f in r.frames[1:]]
+        assert got == [f.raw for f in plain.frames[1:]][-len(got):]
+        assert numbers(r) == list(range(numbers(r)[0], last))
+
+
+def test_a_worker_keeps_so_many_streams(live, kafka):
+    """Sets of rooms past their number do without, and read the same."""
+    n = live()
+    readers = [n.sse("/live", compress=True, room=f"s/x{i}")
+               for i in range(110)]
+    for r in readers:
+        r.wait_snapshot("f")
+
+    def shared(i):
+        before = [r.wire_bytes for r in readers]
+        send(n, kafka, i, 1)
+        for r in readers:
+            r.wait(lambda s: numbers(s) == list(range(i + 1)))
+        took = [r.wire_bytes - b for r, b in zip(readers, before)]
+        small = [t < min(took) * 2 for t in took]
+        return small if max(took) > 2 * min(took) else [False] * len(took)
+
+    assert not any(shared(0))
+    assert not any(shared(1))          # the first of each stream
+    inside = shared(2)
+    assert sum(inside) == 96
+    for i in (inside.index(True), inside.index(False)):
+        readers.pop(i).close()
+        inside.pop(i)
+    wait_for(lambda: n.status()["readers"]["sse"] == 108, 10)
+    shared(3)
+    inside = shared(4)
+    assert sum(inside) == 96
 
 
 def test_bytes_that_are_counted_are_those_of_the_wire(live, kafka):
@@ -195,18 +265,33 @@ def test_a_client_that_keeps_no_context(live, kafka):
     from websockets.extensions.permessage_deflate import (
         ClientPerMessageDeflateFactory)
     n = live()
-    w = [n.ws("/live", extensions=[ClientPerMessageDeflateFactory(
-        server_no_context_takeover=True)]) for _ in range(4)]
-    small = n.ws("/live", extensions=[ClientPerMessageDeflateFactory(
-        server_max_window_bits=9)])
-    for r in (*w, small):
+    w = [without_context(n) for _ in range(4)]
+    windows = {bits: n.ws("/live", extensions=[
+        ClientPerMessageDeflateFactory(server_max_window_bits=bits,
+                                       client_max_window_bits=client)])
+        for bits, client in ((9, True), (12, 9), (13, 9), (14, True),
+                             (15, 15))}
+    both = [n.ws("/live", extensions=[ClientPerMessageDeflateFactory(
+        server_no_context_takeover=server, client_no_context_takeover=True,
+        client_max_window_bits=True)]) for server in (False, True)]
+    everyone = (*w, *both, *windows.values())
+    for r in everyone:
         r.wait_snapshot("f")
-    send(n, kafka, 0, 30)
-    for r in (*w, small):
-        r.wait_value("f", "k9", ticker(29))
-        assert numbers(r) == list(range(30))
+        r.send({"op": "dance", "pad": "x" * 300})
+    for i in range(30):
+        send(n, kafka, i, 1)
+        for r in everyone:
+            r.wait(lambda s: numbers(s) == list(range(i + 1)))
+            r.send({"op": "dance", "pad": "x" * 300})
+    for r in everyone:
+        r.wait(lambda s: len(s.of_type("error")) == 31)
     assert "server_no_context_takeover" in \
         w[0].headers["sec-websocket-extensions"]
+    # 13 and 14: compressed, each message alone; less: not at all
+    for bits, answer in ((9, None), (12, None), (13, 13), (14, 13), (15, 15)):
+        agreed = windows[bits].headers.get("sec-websocket-extensions", "")
+        assert f"server_max_window_bits={answer}" in agreed if answer \
+            else agreed == ""
 
 
 def deflated(data):
@@ -260,23 +345,27 @@ def test_chromium_takes_it(live, kafka, page, kind):
     page.goto(n.url("/index.html"))
     page.evaluate("""kind => {
         window.seen = [];
-        for (let i = 0; i < 4; i++) {
+        window.open_reader = () => {
             const s = new window[kind](kind == 'WebSocket'
                 ? '/live' .replace(/^/, location.origin.replace('http', 'ws'))
                 : '/live');
             const mine = []; window.seen.push(mine);
             s.onmessage = e => JSON.parse(e.data).forEach(
                 m => m.type == 'update' && mine.push(m.data.n));
-        }
+        };
     }""", kind)
     name = "sse" if kind == "EventSource" else "websocket"
-    wait_for(lambda: n.status()["readers"][name] == 4, 10, "it reads")
-    time.sleep(0.2)
-    send(n, kafka, 0, 50)
-    page.wait_for_function(
-        "window.seen.every(s => s.length && s.at(-1) == 49)", timeout=10000)
+    for late in range(4):       # each finds into the stream of the others
+        page.evaluate("open_reader()")
+        wait_for(lambda: n.status()["readers"][name] == late + 1, 10)
+        time.sleep(0.2)
+        send(n, kafka, late * 40, 40)
+        page.wait_for_function(
+            "last => window.seen.every(s => s.at(-1) == last)",
+            arg=late * 40 + 39, timeout=10000)
     seen = page.evaluate("window.seen")
-    assert all(s == list(range(s[0], 50)) for s in seen)
+    assert all(s == list(range(s[0], 160)) for s in seen)
+    assert [s[0] for s in seen] == [0, 40, 80, 120]
 
 
 def test_slow_readers_find_back_into_the_stream(live, kafka):

@@ -86,6 +86,7 @@ class H2:
         self.data = {}
         self.ended = {}
         self.auto = True       # give windows back
+        self.rest = b""        # of a frame that has not all come
 
     def flush(self):
         data = self.h2.data_to_send()
@@ -106,7 +107,16 @@ class H2:
         self.socket.settimeout(timeout)
         data = self.socket.recv(65536)
         assert data, "closed"
-        for event in self.h2.receive_data(data):
+        self.rest += data
+        while len(self.rest) >= 9 + (size := int.from_bytes(self.rest[:3],
+                                                            "big")):
+            self.take(self.rest[:9 + size])
+            self.rest = self.rest[9 + size:]
+        self.flush()
+
+    def take(self, frame):
+        """Frame by frame, as a GOAWAY closes h2 to what comes with it."""
+        for event in self.h2.receive_data(frame):
             if isinstance(event, h2.events.ResponseReceived):
                 self.headers[event.stream_id] = {
                     (k.decode() if isinstance(k, bytes) else k):
@@ -126,7 +136,6 @@ class H2:
                 # h2 takes no data after a GOAWAY; RFC 9113, 6.8 allows it
                 self.h2.state_machine.state = \
                     h2.connection.ConnectionState.CLIENT_OPEN
-        self.flush()
 
     def until(self, condition, timeout=10):
         deadline = time.monotonic() + timeout

@@ -7,7 +7,7 @@ const { Server } = require("socket.io");
 const [brokers, topic, port] = process.argv.slice(2);
 const io = new Server(Number(port), {
   transports: ["websocket"],
-  perMessageDeflate: false,
+  perMessageDeflate: process.env.COMPRESS ? { threshold: 0 } : false,
 });
 let last;
 

@@ -4,6 +4,7 @@
 const { Kafka, logLevel } = require("kafkajs");
 
 const [brokers, topic, port] = process.argv.slice(2);
+const compress = Boolean(process.env.COMPRESS);
 let last;
 
 const server = Bun.serve({
@@ -14,10 +15,10 @@ const server = Bun.serve({
       ? undefined : new Response("not a WebSocket", { status: 400 });
   },
   websocket: {
-    perMessageDeflate: false,
+    perMessageDeflate: compress && { compress: "dedicated", decompress: false },
     open(socket) {
       socket.subscribe("room");
-      if (last) socket.send(last);
+      if (last) socket.send(last, compress);
     },
     message() {},
   },
@@ -31,6 +32,6 @@ consumer.on(consumer.events.GROUP_JOIN, () => console.log("ready"));
 await consumer.run({
   eachMessage: async ({ message }) => {
     last = message.value.toString();
-    server.publish("room", last);
+    server.publish("room", last, compress);
   },
 });

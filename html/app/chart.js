@@ -6,8 +6,11 @@
 import { attribute, element } from "./dom.js";
 import { axis, exact } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
+import { themed } from "./theme.js";
 
 const HEIGHT = 180;
+/* between two marks of the time axis: they are told to a second */
+const SECONDS = [1, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200];
 let loading;
 
 function load() {
@@ -23,10 +26,9 @@ function load() {
     })();
 }
 
-function colours() {
-    const style = getComputedStyle(document.documentElement);
-    return (name) => style.getPropertyValue(name);
-}
+/* asked for at each drawing: the theme may have changed */
+const colour = (name) => () => getComputedStyle(document.documentElement)
+    .getPropertyValue(name);
 
 /**
  * @param {HTMLElement} node  the place for it
@@ -36,7 +38,10 @@ function colours() {
 export function chart(node, name, history) {
     attribute(node, "role", "img");
     attribute(node, "aria-label", `Chart of the last minutes of ${name}`);
+    const redraw = () => plot?.redraw();
+    const waits = element("p.code", {}, "A line needs a second price.");
     let plot = null, spark = null, closed = false, observer = null;
+    let draw = () => {};
 
     const data = () => {
         const points = history();
@@ -44,18 +49,17 @@ export function chart(node, name, history) {
     };
 
     function build(UPlot) {
-        const of = colours();
-        const line = { stroke: of("--faint"), grid: { stroke: of("--line"),
-                                                      width: 1 },
-                       ticks: { stroke: of("--line") } };
+        const line = { stroke: colour("--faint"),
+                       grid: { stroke: colour("--line"), width: 1 },
+                       ticks: { stroke: colour("--line") } };
         plot = new UPlot({
             width: node.clientWidth || 300, height: HEIGHT,
             legend: { show: false },
             cursor: { show: true, points: { show: false } },
-            series: [{}, { label: name, stroke: of("--accent"), width: 2,
-                           points: { show: false } }],
+            series: [{}, { label: name, stroke: colour("--accent"),
+                           width: 2, points: { show: false } }],
             axes: [
-                { ...line, space: 90, values: (_, ticks) =>
+                { ...line, space: 90, incrs: SECONDS, values: (_, ticks) =>
                     ticks.map((tick) => exact(tick * 1000)) },
                 { ...line, size: 76, values: (_, ticks) =>
                     ticks.map((tick) => axis(tick, ticks[1] - ticks[0])) },
@@ -64,26 +68,37 @@ export function chart(node, name, history) {
         observer = new ResizeObserver(() => plot.setSize({
             width: node.clientWidth, height: HEIGHT }));
         observer.observe(node);
+        themed.addEventListener("change", redraw);
     }
 
-    load().then((UPlot) => closed || build(UPlot)).catch(() => {
-        if (!closed) {
+    function begin(UPlot) {
+        if (closed || history().length < 2) {
+            return;
+        }
+        waits.remove();
+        if (UPlot) {
+            build(UPlot);
+            draw = () => plot.setData(data());
+        } else {
             spark = sparkline();
             node.append(spark);
-            drawSpark(spark, history());
+            draw = () => drawSpark(spark, history());
+            draw();
         }
+    }
+
+    node.append(waits);
+    load().catch(() => null).then((UPlot) => {
+        draw = () => begin(UPlot);
+        draw();
     });
 
     return {
-        draw() {
-            plot?.setData(data());
-            if (spark) {
-                drawSpark(spark, history());
-            }
-        },
+        draw: () => draw(),
         close() {
             closed = true;
             observer?.disconnect();
+            themed.removeEventListener("change", redraw);
             plot?.destroy();
         },
     };

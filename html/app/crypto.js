@@ -1,8 +1,8 @@
 /** The crypto card: live prices with a sparkline, the day's top movers. */
 
 import { attribute, element, text } from "./dom.js";
-import { facts, showChange } from "./figures.js";
-import { exact, price, short } from "./format.js";
+import { asOf, facts, showChange, sourceOf } from "./figures.js";
+import { price, short } from "./format.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { flash, Table } from "./table.js";
 
@@ -45,19 +45,28 @@ export function mountCrypto({ live, store, frames, fresh }) {
             flash(parts.price, now < before ? "down" : "up");
         }
         showChange(parts.change, item.data.change);
-        if (performance.now() - parts.drawn >= SPARK) {
-            drawSpark(parts.spark, feed.history.get(key));
-            parts.drawn = performance.now();
-        }
+        attribute(parts.change.parentNode, "data-source", item.data.source);
+        drawLine(parts, key);
         parts.last = item;
     }
 
+    function drawLine(parts, key) {
+        const early = parts.drawn + SPARK - performance.now();
+        if (early > 0) {
+            frames.later(`line ${key}`, () => drawLine(parts, key), early);
+        } else {
+            drawSpark(parts.spark, feed.history.get(key));
+            parts.drawn = performance.now();
+        }
+    }
+
     function detail(key) {
-        const figures = facts(["Open", "High", "Low", "Volume", "As of"],
-            () => {
+        const figures = facts(["Open", "High", "Low", "Volume", "As of",
+                               "Source"], () => {
                 const { data, ts } = feed.items.get(key) ?? { data: {}, ts: 0 };
                 return [price(data.open), price(data.high), price(data.low),
-                        short(data.volume), exact(Date.parse(data.time) || ts)];
+                        short(data.volume), asOf(data, ts),
+                        sourceOf(data)];
             });
         const frame = element("div.chart");
         const name = feed.items.get(key).data.name ?? key;
@@ -97,7 +106,9 @@ export function mountCrypto({ live, store, frames, fresh }) {
 
     let ranked = -RANK;
     function drawMovers() {
-        if (performance.now() - ranked < RANK) {
+        const early = ranked + RANK - performance.now();
+        if (early > 0) {
+            frames.later("movers", drawMovers, early);
             return;
         }
         ranked = performance.now();

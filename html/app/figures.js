@@ -1,7 +1,10 @@
 /** What cards with prices share. */
 
+import { now } from "./clock.js";
 import { attribute, element, text } from "./dom.js";
-import { percent } from "./format.js";
+import { date, exact, percent } from "./format.js";
+
+const DAY = 86400000;
 
 /** The arrow says by its shape what the colour says. */
 export function showChange(node, change) {
@@ -10,6 +13,17 @@ export function showChange(node, change) {
 
     attribute(node, "data-direction", direction);
     text(node, percent(number));
+}
+
+/** When they were so: to a second today, with the day when it was before. */
+export function asOf({ time }, ts) {
+    const when = Date.parse(time) || ts;
+    return now() - when < DAY ? exact(when) : date(when);
+}
+
+/** Whose figures they are: "coinbase", "replay" */
+export function sourceOf({ provider, source }) {
+    return source === "live" ? provider ?? source : source ?? "–";
 }
 
 /**

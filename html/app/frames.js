@@ -9,6 +9,8 @@ export class Frames {
     #dirty = new Map();
     #asked = false;
     #drawn = 0;
+    #pauses = [];
+    #later = new Map();
     paused = false;
 
     /** Runs `draw` in the next frame; one run per `key`, the newest wins. */
@@ -17,10 +19,27 @@ export class Frames {
         this.#ask();
     }
 
+    /** As draw(), in `wait` ms; asked for again until then, it is one. */
+    later(key, draw, wait) {
+        if (!this.#later.has(key)) {
+            this.#later.set(key, setTimeout(() => {
+                this.#later.delete(key);
+                this.draw(key, draw);
+            }, wait));
+        }
+    }
+
     /** @param {boolean} paused */
     pause(paused) {
         this.paused = paused;
+        this.#pauses.forEach((heard) => heard());
         this.#ask();
+    }
+
+    /** `heard` runs at a pause's begin and end: to put the last touch to a
+     *  picture that will stand, and to take it away. */
+    onPause(heard) {
+        this.#pauses.push(heard);
     }
 
     /** how many drawings wait for the end of a pause */

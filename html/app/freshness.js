@@ -4,30 +4,48 @@
  */
 
 import { attribute, text } from "./dom.js";
-import { span, time } from "./format.js";
+import { exact, span, time } from "./format.js";
 
 export const HEARTBEAT_LATE = 35000;   // three of the producers' and a little
 
 const SOURCES = { replay: "replayed", simulated: "simulated" };
-const STATES = { live: "Live", replayed: "Replay", simulated: "Simulated" };
+
+/* "replayed and simulated", "partly simulated", "" of live data alone */
+function originOf(sources) {
+    const made = Object.keys(SOURCES).filter((one) => sources.has(one))
+        .map((one) => SOURCES[one]);
+    const partly = made.length < sources.size ? "partly " : "";
+
+    return { state: made.at(-1) ?? "live",
+             words: made.length ? partly + made.join(" and ") : "" };
+}
+
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
 /**
  * @param {object} facts
  * @param {string} facts.connection  the state of flux.js
  * @param {string} facts.room  waiting, live, stale or down
  * @param {number} facts.newest  timestamp of the newest record, 0: none
- * @param {string | null} facts.source
+ * @param {Set<string>} facts.sources  live, replay, simulated
  * @param {number} facts.patience  ms after which a record is late
  * @param {{ ts: number, data: any } | null} facts.heartbeat
  * @param {number} facts.now
+ * @param {boolean} facts.paused  the picture stands from now on
  * @returns {{ state: string, words: string }}
  */
-export function freshness({ connection, room, newest, source, patience,
-                            heartbeat, now }) {
+export function freshness({ connection, room, newest, sources, patience,
+                            heartbeat, now, paused }) {
     const age = span(now - newest);
-    const origin = SOURCES[source];
-    const more = origin ? `, ${origin}` : "";
+    const origin = originOf(sources);
+    const more = origin.words && `, ${origin.words}`;
+    const late = room === "stale" || now - newest > patience;
 
+    if (paused) {
+        const old = late || connection !== "live" || room === "down";
+        return { state: "paused", words: `Paused at ${exact(now)}`
+            + (old ? `, data of ${time(newest)}` : "") + more };
+    }
     if (connection === "offline") {
         return { state: "down",
                  words: newest ? `Offline, ${age} old${more}` : "Offline" };
@@ -49,10 +67,10 @@ export function freshness({ connection, room, newest, source, patience,
     if (!newest) {
         return { state: "waiting", words: "Waiting for data" };
     }
-    if (room === "stale" || now - newest > patience) {
+    if (late) {
         return { state: "delayed", words: `Delayed, ${age} old${more}` };
     }
-    return { state: origin ?? "live", words: STATES[origin ?? "live"] };
+    return { state: origin.state, words: capital(origin.words || "live") };
 }
 
 /** @param {HTMLElement} badge  a .fresh with .mark and .what in it */

@@ -1,9 +1,9 @@
 /**
- * Puts the page together: one connection, one store, the cards.
+ * Puts the page together: the connection, the store, the cards.
  *
  * @typedef {object} Page
  * @property {import("../flux.js").Connection} live
- * @property {Store} store
+ * @property {import("./store.js").Store} store
  * @property {Frames} frames
  * @property {(badge: HTMLElement, card: Card) => void} fresh  keeps a badge
  * @property {(room: string) => void} stale  forgets the badges of a room
@@ -12,36 +12,37 @@
  *     patience: number, producer: string }} Card
  */
 
-import { connect } from "../flux.js";
-import { remembered, room } from "./cities.js";
 import { now, setClock } from "./clock.js";
 import { mountConnection } from "./connection.js";
 import { mountCrypto } from "./crypto.js";
 import { attribute, text } from "./dom.js";
 import { Frames } from "./frames.js";
 import { freshness, show } from "./freshness.js";
+import { live, store } from "./live.js";
 import { tab } from "./memory.js";
-import { Store } from "./store.js";
 import { mountTheme } from "./theme.js";
 
-const store = new Store({ crypto: (data) => data.price });
 const frames = new Frames();
-const live = connect("/live", { cursor: store.cursor,
-                               rooms: remembered().map(
-                                   ({ slug }) => room(slug)) });
 let badges = [];
 
-/* A card's freshness changes with time, not only with records. */
+/* A card's freshness changes with time, not only with records. In a pause
+ * each is told once: its time, which stays true however long the pause. */
 function look() {
-    for (const { badge, feed, room, patience, producer } of badges) {
+    for (const one of badges) {
+        if (frames.paused && one.told) {
+            continue;
+        }
+        const { badge, feed, room, patience, producer } = one;
+        one.told = frames.paused && feed.newest > 0;
         show(badge, freshness({
             connection: live.state,
             room: live.room(room).state,
             newest: feed.newest,
-            source: feed.source,
+            sources: feed.sources,
             patience,
             heartbeat: heartbeatOf(producer),
             now: now(),
+            paused: one.told,
         }));
     }
 }
@@ -97,6 +98,10 @@ Promise.all([
 ]).then(() => frames.draw("place", keepPlace));
 setInterval(look, 1000);
 live.on("state", look);
+live.on("state", () => live.state === "live" && setClock());
+if (live.state === "live") {
+    setClock();
+}
+frames.onPause(look);
 live.on("frame", () => frames.draw("look", look));
 addEventListener("pagehide", () => store.save(live.cursor));
-addEventListener("load", setClock);

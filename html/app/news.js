@@ -2,10 +2,12 @@
 
 import { now } from "./clock.js";
 import { attribute, element, text } from "./dom.js";
-import { date, since } from "./format.js";
+import { fitting } from "./fit.js";
+import { date, since, time as clock } from "./format.js";
 import { tab } from "./memory.js";
 
 const FEW = 10, MANY = 60;
+const DAY = 86400000;
 
 /** @param {import("./main.js").Page} page */
 export function mountNews({ live, store, frames, fresh }) {
@@ -15,6 +17,7 @@ export function mountNews({ live, store, frames, fresh }) {
     const feed = store.feed("news");
     const shown = new Map();
     let all = tab.get("news.all", false);
+    const few = fitting(list, FEW, MANY, () => frames.draw("news", arrange));
 
     const timeOf = ({ data, ts }) => Date.parse(data.time) || ts;
 
@@ -22,7 +25,7 @@ export function mountNews({ live, store, frames, fresh }) {
         const { data, key } = item;
         const safe = /^https?:\/\//.test(data.link ?? key);
         const told = element("time");
-        const node = element("li", {},
+        const node = element("li", { "data-source": data.source },
             element(safe ? "a.headline" : "span.headline", safe
                 ? { href: data.link ?? key, target: "_blank",
                     rel: "noopener noreferrer" } : {}, data.title ?? key),
@@ -35,7 +38,7 @@ export function mountNews({ live, store, frames, fresh }) {
     function arrange() {
         const items = [...feed.items.values()]
             .sort((a, b) => timeOf(b) - timeOf(a))
-            .slice(0, all ? MANY : FEW);
+            .slice(0, all ? MANY : few());
         const keys = new Set(items.map(({ key }) => key));
 
         for (const [key, { node }] of shown) {
@@ -60,7 +63,7 @@ export function mountNews({ live, store, frames, fresh }) {
             }
             place = one.node.nextElementSibling;
         }
-        button.hidden = feed.items.size <= FEW;
+        button.hidden = feed.items.size <= few();
         tell();
     }
 
@@ -69,7 +72,8 @@ export function mountNews({ live, store, frames, fresh }) {
             const time = timeOf(item);
             attribute(told, "datetime", new Date(time).toISOString());
             attribute(told, "title", date(time));
-            text(told, since(now() - time));
+            text(told, !frames.paused ? since(now() - time)
+                : now() - time < DAY ? clock(time) : date(time));
         }
     }
 
@@ -88,6 +92,7 @@ export function mountNews({ live, store, frames, fresh }) {
     arrange();
     store.watch(live, "news", () => frames.draw("news", arrange));
     setInterval(() => frames.draw("news times", tell), 20000);
+    frames.onPause(tell);
     fresh(card.querySelector(".fresh"), {
         feed, room: "news", patience: 3600000, producer: "flux-news" });
 }

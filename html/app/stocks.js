@@ -1,12 +1,13 @@
 /** The stocks card: gainers, losers, the whole list; a row opens. */
 
 import { attribute, element, text } from "./dom.js";
-import { exact, price } from "./format.js";
-import { facts, showChange } from "./figures.js";
+import { asOf, facts, showChange, sourceOf } from "./figures.js";
+import { fitting } from "./fit.js";
+import { price } from "./format.js";
 import { tab } from "./memory.js";
 import { flash, Table } from "./table.js";
 
-const TOP = 8;
+const TOP = 8, MOST = 24;
 const RANK = 5000;              // ms between two new orders of the rows
 
 const VIEWS = {
@@ -23,6 +24,8 @@ export function mountStocks({ live, store, frames, fresh }) {
     const feed = store.feed("stocks");
     const table = new Table(card.querySelector("tbody"), frames,
                             { name: "stocks", make, draw, detail });
+    const top = fitting(card.querySelector("tbody"), TOP, MOST,
+                        () => frames.draw("stocks", arrange));
     let view = tab.get("stocks.view", "gainers");
 
     function make(key) {
@@ -47,23 +50,25 @@ export function mountStocks({ live, store, frames, fresh }) {
             flash(parts.price, item.data.price < before ? "down" : "up");
         }
         showChange(parts.change, item.data.change);
+        attribute(parts.change.parentNode, "data-source", item.data.source);
         parts.last = item;
     }
 
     function detail(key) {
         return facts(["Open", "High", "Low", "Previous close", "Difference",
-                      "As of"], () => {
+                      "As of", "Source"], () => {
             const { data, ts } = feed.items.get(key) ?? { data: {}, ts: 0 };
             return [price(data.open), price(data.high), price(data.low),
                     price(data.previous_close), price(data.difference),
-                    exact(Date.parse(data.time) || ts)];
+                    asOf(data, ts), sourceOf(data)];
         });
     }
 
     function arrange() {
         const sorted = [...feed.items.values()].sort(VIEWS[view]);
         table.arrange(sorted.map(({ key }) => key)
-            .slice(0, view === "all" ? undefined : TOP));
+            .slice(0, view === "all" ? undefined : top()));
+        top();                          // now that there are rows to measure
     }
 
     /* Rows do not run away from who points at them or stands on them. */

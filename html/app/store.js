@@ -13,8 +13,6 @@ export class Feed {
     /** @type {Map<string, [number, number][]>} key: [ts, number] in order */
     history = new Map();
     newest = 0;
-    /** source of the newest record: live, replay or simulated */
-    source = null;
     /** was there ever a snapshot, now or before the reload? */
     known = false;
 
@@ -25,6 +23,12 @@ export class Feed {
         this.#number = number;
     }
 
+    /** where what is shown came from: live, replay, simulated */
+    get sources() {
+        return new Set([...this.items.values()].map(
+            ({ data }) => data?.source ?? "live"));
+    }
+
     clear() {
         this.items.clear();
         this.history.clear();
@@ -33,10 +37,7 @@ export class Feed {
 
     put(item) {
         this.items.set(item.key, item);
-        if (item.ts >= this.newest) {
-            this.newest = item.ts;
-            this.source = item.data?.source ?? this.source;
-        }
+        this.newest = Math.max(this.newest, item.ts);
         if (this.#number) {
             this.remember(item.key, item.ts, Number(this.#number(item.data)));
         }
@@ -65,6 +66,7 @@ export class Store {
     #feeds = new Map();
     #numbers;
     #listeners = new Map();
+    #heard = new Map();
     /** called with each update, whatever its room */
     onUpdate = null;
     /** the cursor of the saved state, if there is one */
@@ -84,12 +86,13 @@ export class Store {
         return this.#feeds.get(room);
     }
 
-    /** `heard(key)`: that key changed; without a key: all of them. */
-    watch(live, name, heard) {
+    /** Keeps the feed of a room as the room is. */
+    follow(live, name) {
         if (this.#listeners.has(name)) {
             return;
         }
         const feed = this.feed(name), room = live.room(name);
+        const heard = (key) => this.#heard.get(name)?.(key);
         this.#listeners.set(name, [
             room.on("snapshot", ({ items }) => {
                 feed.clear();
@@ -108,7 +111,13 @@ export class Store {
                 heard(key);
             }),
         ]);
-        if (feed.known) {
+    }
+
+    /** Follows; `heard(key)`: that key changed, without a key: all of them. */
+    watch(live, name, heard) {
+        this.follow(live, name);
+        this.#heard.set(name, heard);
+        if (this.feed(name).known) {
             heard();
         }
     }
@@ -116,6 +125,7 @@ export class Store {
     forget(name) {
         this.#listeners.get(name)?.forEach((off) => off());
         this.#listeners.delete(name);
+        this.#heard.delete(name);
         this.#feeds.delete(name);
     }
 

@@ -3,7 +3,7 @@
 import { now } from "./clock.js";
 import { element, text } from "./dom.js";
 import { HEARTBEAT_LATE, show } from "./freshness.js";
-import { span, whole } from "./format.js";
+import { exact, span, whole } from "./format.js";
 
 const NAMES = { websocket: "WebSocket", sse: "Server-sent events",
                 poll: "Long polling" };
@@ -51,8 +51,8 @@ export function mountSystem({ live, store, frames }) {
                          replay: "replayed", starting: "waiting" };
         text(name, (data.producer ?? "").replace(/^flux-/, ""));
         show(badge, { state: states[words] ?? "down", words });
-        text(more, `${whole(data.records)} records, heard `
-            + `${span(now() - ts)} ago`);
+        text(more, `${whole(data.records)} records, `
+            + (frames.paused ? `at ${exact(ts)}` : `${span(now() - ts)} ago`));
     }
 
     function describe() {
@@ -74,5 +74,6 @@ export function mountSystem({ live, store, frames }) {
     };
     store.watch(live, "producers", () => frames.draw("system", look));
     setInterval(() => frames.draw("system", look), 1000);
+    frames.onPause(look);
     live.on("latency", () => frames.draw("system", look));
 }

@@ -3,6 +3,9 @@
 import { text } from "./dom.js";
 import { browser } from "./memory.js";
 
+/** Hears "change" when the colours do: for what draws on a canvas. */
+export const themed = new EventTarget();
+
 const ORDER = ["system", "light", "dark"];
 
 export function mountTheme() {
@@ -17,11 +20,14 @@ export function mountTheme() {
             document.documentElement.dataset.theme = theme;
         }
         text(button.querySelector(".label"), `Theme: ${theme}`);
+        themed.dispatchEvent(new Event("change"));
     }
 
     button.addEventListener("click", () => {
         apply(ORDER[(ORDER.indexOf(theme) + 1) % ORDER.length]);
         browser.set("theme", theme);
     });
+    matchMedia("(prefers-color-scheme: light)").addEventListener(
+        "change", () => themed.dispatchEvent(new Event("change")));
     apply(theme);
 }

@@ -8,7 +8,7 @@ import { mountSearch } from "./search.js";
 import { sky } from "./sky.js";
 
 const MOST = 12;
-const HOURS = 6;
+const HOURS = 12;               // a narrow card has room for six
 const FAHRENHEIT = new Set(["US", "BS", "BZ", "KY", "LR", "PW", "FM", "MH"]);
 
 /** @param {import("./main.js").Page} page */
@@ -60,12 +60,12 @@ export function mountWeather({ live, store, frames, fresh, stale }) {
             element("span.condition", {}, data.condition ?? "",
                 element("span.code", {}, ` ${degrees(data, "high")} / `
                     + degrees(data, "low"))));
-        text(parts.more, [
+        parts.more.replaceChildren(...[
             `Feels ${degrees(data, "feels_like")}`,
             `wind ${price(data.wind_kmh)} km/h`,
             `humidity ${whole(data.humidity)}%`,
             data.aqi ? `air quality ${whole(data.aqi)}` : "",
-        ].filter(Boolean).join(" · "));
+        ].filter(Boolean).map((words) => element("span", {}, words)));
         parts.hours.replaceChildren(...(data.hours ?? []).slice(0, HOURS)
             .map((hour) => element("li", {},
                 element("span.code", {}, hourOf(hour.time)),
@@ -128,8 +128,13 @@ export function mountWeather({ live, store, frames, fresh, stale }) {
         fresh(parts.node.querySelector(".fresh"), {
             feed: store.feed(name), room: name, patience: 2700000,
             producer: "flux-weather" });
-        store.watch(live, name, () =>
-            frames.draw(name, () => draw(slug)));
+        store.watch(live, name, () => {
+            if (parts.last) {
+                frames.draw(name, () => draw(slug));
+            } else {
+                draw(slug);     // asked for: in a pause too
+            }
+        });
         draw(slug);
     }
 

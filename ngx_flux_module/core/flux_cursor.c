@@ -2,9 +2,10 @@
 
 
 /*
- * The text is base64url (RFC 4648 section 5, no padding) of
+ * The text is of base64url's characters (RFC 4648 section 5), six bits each,
+ * and nothing in it shares a character with its neighbour:
  *
- *   version                                     one byte
+ *   version                                     one character
  *   sections                                    number
  *   for each section
  *       rooms                                   number
@@ -15,38 +16,46 @@
  *           partitions                          number, not 0
  *           partition                           number: the first as it is,
  *                                               then the step less one
- *   offset                                      number, for each place
- *   check                                       16 bits, for each place
  *   time                                        number
- *   CRC                                         16 bits, of all before it
+ *   for each place
+ *       offset                                  number
+ *       check                                   16 bits
+ *   CRC                                         12 bits, of all before it
  *
- * What changes from frame to frame stands behind what does not. All is big
- * endian, a number too: seven bits a byte, 0x80 set in all but the last, no
- * leading zeros. So an offset that grows keeps its first bytes.
+ * What changes from frame to frame stands behind what does not: of one record
+ * more, some six characters do, which is what a compressed stream pays for.
+ * All is big endian, with zeros in front to fill a character; a number is of
+ * five bits a character, 0x20 set in all but the last, no leading zeros.
  */
 
-#define CURSOR_VERSION      1
+#define CURSOR_VERSION      2
 
-#define CURSOR_CRC_START    0xffff
+#define CURSOR_CRC_START    0xfff
+#define CURSOR_CRC_LENGTH   2
 
-/* bytes of a number at most: 32 and 63 bits; the latter as 64, to be safe */
-#define CURSOR_NUMBER32     5
-#define CURSOR_NUMBER64     10
+#define CURSOR_MORE         0x20
+
+/* characters of a number at most: 32 and 63 bits */
+#define CURSOR_NUMBER32     7
+#define CURSOR_NUMBER64     13
+
+/* of a hash, and of a check */
+#define CURSOR_LENGTH32     6
+#define CURSOR_LENGTH16     3
+
+/* what a place takes at least: its partition, its offset, its check */
+#define CURSOR_PLACE_LEAST  (1 + 1 + CURSOR_LENGTH16)
 
 
 typedef struct {
     char        *dst;
-    uint32_t     bits;
-    unsigned     gathered;     /* bytes in bits */
-    uint16_t     crc;
+    unsigned     crc;
 } cursor_writer_t;
 
 
 typedef struct {
     const char  *p;
-    size_t       left;         /* bytes, not characters */
-    uint32_t     bits;
-    unsigned     nbits;
+    size_t       left;
     int          failed;
 } cursor_reader_t;
 
@@ -61,16 +70,19 @@ static const char  cursor_alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 
-/* CRC-16/CCITT, polynomial 0x1021 */
-static uint16_t
-cursor_crc(uint16_t crc, uint8_t byte)
+/* of twelve bits, polynomial 0x80f */
+static unsigned
+cursor_crc(unsigned crc, unsigned six)
 {
-    unsigned  x;
+    int  bit;
 
-    x = (crc >> 8 ^ byte) & 0xff;
-    x ^= x >> 4;
+    crc ^= six << 6;
 
-    return (uint16_t) ((unsigned) crc << 8 ^ x << 12 ^ x << 5 ^ x);
+    for (bit = 0; bit < 6; bit++) {
+        crc = crc << 1 ^ ((crc & 0x800) ? 0x80f : 0);
+    }
+
+    return crc & 0xfff;
 }
 
 
@@ -95,50 +107,36 @@ flux_cursor_size(const flux_cursor_t *cursor)
     size_t                        i, size;
     const flux_cursor_section_t  *section;
 
-    size = 1 + CURSOR_NUMBER32 + CURSOR_NUMBER64 + 2;
+    size = 1 + CURSOR_NUMBER32 + CURSOR_NUMBER64 + CURSOR_CRC_LENGTH;
 
     for (i = 0; i < cursor->nsections; i++) {
         section = &cursor->sections[i];
 
         /* each place in a group of its own, at worst */
-        size += 2 * CURSOR_NUMBER32 + section->nrooms * 4
-                + section->nplaces * (4 + 2 * CURSOR_NUMBER32
-                                      + CURSOR_NUMBER64 + 2);
+        size += 2 * CURSOR_NUMBER32 + section->nrooms * CURSOR_LENGTH32
+                + section->nplaces * (CURSOR_LENGTH32 + 2 * CURSOR_NUMBER32
+                                      + CURSOR_NUMBER64 + CURSOR_LENGTH16);
     }
 
-    return (size + 2) / 3 * 4;
+    return size;
 }
 
 
 static void
-cursor_put(cursor_writer_t *w, uint8_t byte)
+cursor_put(cursor_writer_t *w, unsigned six)
 {
-    w->crc = cursor_crc(w->crc, byte);
-    w->bits = w->bits << 8 | byte;
+    w->crc = cursor_crc(w->crc, six);
+    *w->dst++ = cursor_alphabet[six];
+}
 
-    if (++w->gathered == 3) {
-        *w->dst++ = cursor_alphabet[w->bits >> 18 & 0x3f];
-        *w->dst++ = cursor_alphabet[w->bits >> 12 & 0x3f];
-        *w->dst++ = cursor_alphabet[w->bits >> 6 & 0x3f];
-        *w->dst++ = cursor_alphabet[w->bits & 0x3f];
-        w->gathered = 0;
+
+/* the low bits of a value in so many characters */
+static void
+cursor_put_bits(cursor_writer_t *w, uint32_t value, unsigned length)
+{
+    while (length--) {
+        cursor_put(w, (uint64_t) value >> length * 6 & 0x3f);
     }
-}
-
-
-static void
-cursor_put16(cursor_writer_t *w, uint16_t value)
-{
-    cursor_put(w, (uint8_t) (value >> 8));
-    cursor_put(w, (uint8_t) value);
-}
-
-
-static void
-cursor_put32(cursor_writer_t *w, uint32_t value)
-{
-    cursor_put16(w, (uint16_t) (value >> 16));
-    cursor_put16(w, (uint16_t) value);
 }
 
 
@@ -147,35 +145,15 @@ cursor_put_number(cursor_writer_t *w, uint64_t value)
 {
     int  shift = 0;
 
-    while (shift < 63 && value >> (shift + 7)) {
-        shift += 7;
+    while (shift < 60 && value >> (shift + 5)) {
+        shift += 5;
     }
 
-    for ( /* void */ ; shift; shift -= 7) {
-        cursor_put(w, (uint8_t) (0x80 | (value >> shift & 0x7f)));
+    for ( /* void */ ; shift; shift -= 5) {
+        cursor_put(w, CURSOR_MORE | (value >> shift & 0x1f));
     }
 
-    cursor_put(w, value & 0x7f);
-}
-
-
-/* what is left of three bytes */
-static void
-cursor_put_end(cursor_writer_t *w)
-{
-    switch (w->gathered) {
-
-    case 1:
-        *w->dst++ = cursor_alphabet[w->bits >> 2 & 0x3f];
-        *w->dst++ = cursor_alphabet[w->bits << 4 & 0x3f];
-        break;
-
-    case 2:
-        *w->dst++ = cursor_alphabet[w->bits >> 10 & 0x3f];
-        *w->dst++ = cursor_alphabet[w->bits >> 4 & 0x3f];
-        *w->dst++ = cursor_alphabet[w->bits << 2 & 0x3f];
-        break;
-    }
+    cursor_put(w, value & 0x1f);
 }
 
 
@@ -185,7 +163,7 @@ cursor_put_group(cursor_writer_t *w, const flux_cursor_place_t *places,
 {
     size_t  i;
 
-    cursor_put32(w, places[0].fingerprint);
+    cursor_put_bits(w, places[0].fingerprint, CURSOR_LENGTH32);
     cursor_put_number(w, n);
     cursor_put_number(w, places[0].partition);
 
@@ -204,7 +182,7 @@ cursor_put_section(cursor_writer_t *w, const flux_cursor_section_t *section)
     cursor_put_number(w, section->nrooms);
 
     for (i = 0; i < section->nrooms; i++) {
-        cursor_put32(w, section->rooms[i]);
+        cursor_put_bits(w, section->rooms[i], CURSOR_LENGTH32);
     }
 
     for (i = 0; i < section->nplaces; i = cursor_group_end(section, i)) {
@@ -224,7 +202,7 @@ size_t
 flux_cursor_encode(char *dst, const flux_cursor_t *cursor)
 {
     size_t                        i, n;
-    cursor_writer_t               w = { dst, 0, 0, CURSOR_CRC_START };
+    cursor_writer_t               w = { dst, CURSOR_CRC_START };
     const flux_cursor_section_t  *section;
 
     cursor_put(&w, CURSOR_VERSION);
@@ -234,25 +212,18 @@ flux_cursor_encode(char *dst, const flux_cursor_t *cursor)
         cursor_put_section(&w, &cursor->sections[n]);
     }
 
+    cursor_put_number(&w, (uint64_t) cursor->time);
+
     for (n = 0; n < cursor->nsections; n++) {
         section = &cursor->sections[n];
 
         for (i = 0; i < section->nplaces; i++) {
             cursor_put_number(&w, (uint64_t) section->places[i].offset);
+            cursor_put_bits(&w, section->places[i].check, CURSOR_LENGTH16);
         }
     }
 
-    for (n = 0; n < cursor->nsections; n++) {
-        section = &cursor->sections[n];
-
-        for (i = 0; i < section->nplaces; i++) {
-            cursor_put16(&w, section->places[i].check);
-        }
-    }
-
-    cursor_put_number(&w, (uint64_t) cursor->time);
-    cursor_put16(&w, w.crc);
-    cursor_put_end(&w);
+    cursor_put_bits(&w, w.crc, CURSOR_CRC_LENGTH);
 
     return (size_t) (w.dst - dst);
 }
@@ -278,7 +249,7 @@ cursor_char_value(char c)
 }
 
 
-static uint8_t
+static unsigned
 cursor_get(cursor_reader_t *r)
 {
     int  value;
@@ -288,60 +259,55 @@ cursor_get(cursor_reader_t *r)
         return 0;
     }
 
-    while (r->nbits < 8) {
-        value = cursor_char_value(*r->p++);
+    r->left--;
+    value = cursor_char_value(*r->p++);
 
-        if (value < 0) {
-            r->failed = 1;
-            value = 0;
-        }
-
-        r->bits = r->bits << 6 | (uint32_t) value;
-        r->nbits += 6;
+    if (value < 0) {
+        r->failed = 1;
+        return 0;
     }
 
-    r->left--;
-    r->nbits -= 8;
-
-    return (uint8_t) (r->bits >> r->nbits);
+    return (unsigned) value;
 }
 
 
-static uint16_t
-cursor_get16(cursor_reader_t *r)
-{
-    unsigned  high = cursor_get(r);
-
-    return (uint16_t) (high << 8 | cursor_get(r));
-}
-
-
+/* a value of so many bits, in as few characters as hold them */
 static uint32_t
-cursor_get32(cursor_reader_t *r)
+cursor_get_bits(cursor_reader_t *r, unsigned bits)
 {
-    uint32_t  high = cursor_get16(r);
+    unsigned  i;
+    uint64_t  value = 0;
 
-    return high << 16 | cursor_get16(r);
+    for (i = 0; i < bits; i += 6) {
+        value = value << 6 | cursor_get(r);
+    }
+
+    if (value >> bits) {
+        r->failed = 1;
+        return 0;
+    }
+
+    return (uint32_t) value;
 }
 
 
 static uint64_t
 cursor_get_number(cursor_reader_t *r, uint64_t max)
 {
-    uint8_t   byte;
+    unsigned  six;
     uint64_t  value = 0;
 
     do {
-        byte = cursor_get(r);
+        six = cursor_get(r);
 
-        if ((byte == 0x80 && value == 0) || value > max >> 7) {
+        if ((six == CURSOR_MORE && value == 0) || value > max >> 5) {
             r->failed = 1;
             return 0;
         }
 
-        value = value << 7 | (byte & 0x7f);
+        value = value << 5 | (six & (CURSOR_MORE - 1));
 
-    } while (byte & 0x80);
+    } while (six & CURSOR_MORE);
 
     if (value > max) {
         r->failed = 1;
@@ -352,17 +318,17 @@ cursor_get_number(cursor_reader_t *r, uint64_t max)
 }
 
 
-/* the characters, the bits that stand for nothing, and the CRC */
+/* the characters and the CRC, of which r has at least the latter */
 static int
 cursor_text_valid(cursor_reader_t r)
 {
-    uint16_t  crc = CURSOR_CRC_START;
+    unsigned  crc = CURSOR_CRC_START;
 
-    while (r.left) {
+    while (r.left > CURSOR_CRC_LENGTH) {
         crc = cursor_crc(crc, cursor_get(&r));
     }
 
-    return !r.failed && crc == 0 && (r.bits & ((1u << r.nbits) - 1)) == 0;
+    return cursor_get_bits(&r, CURSOR_CRC_LENGTH * 6) == crc && !r.failed;
 }
 
 
@@ -393,7 +359,7 @@ cursor_get_rooms(cursor_reader_t *r, cursor_scratch_t *scratch,
     size_t     i;
     uint32_t  *rooms;
 
-    section->nrooms = cursor_get_number(r, r->left / 4);
+    section->nrooms = cursor_get_number(r, r->left / CURSOR_LENGTH32);
 
     if (r->failed) {
         return FLUX_CURSOR_INVALID;
@@ -406,7 +372,7 @@ cursor_get_rooms(cursor_reader_t *r, cursor_scratch_t *scratch,
     }
 
     for (i = 0; i < section->nrooms; i++) {
-        rooms[i] = cursor_get32(r);
+        rooms[i] = cursor_get_bits(r, 32);
     }
 
     section->rooms = rooms;
@@ -425,8 +391,8 @@ cursor_get_group(cursor_reader_t *r, cursor_scratch_t *scratch,
     uint32_t              fingerprint;
     flux_cursor_place_t  *place;
 
-    fingerprint = cursor_get32(r);
-    n = cursor_get_number(r, r->left);
+    fingerprint = cursor_get_bits(r, 32);
+    n = cursor_get_number(r, r->left / CURSOR_PLACE_LEAST);
 
     if (r->failed || n == 0
         || (section->nplaces
@@ -509,14 +475,7 @@ cursor_get_places(cursor_reader_t *r, flux_cursor_t *out)
 
         for (i = 0; i < out->sections[n].nplaces; i++) {
             places[i].offset = (int64_t) cursor_get_number(r, INT64_MAX);
-        }
-    }
-
-    for (n = 0; n < out->nsections; n++) {
-        places = (flux_cursor_place_t *) out->sections[n].places;
-
-        for (i = 0; i < out->sections[n].nplaces; i++) {
-            places[i].check = cursor_get16(r);
+            places[i].check = (uint16_t) cursor_get_bits(r, 16);
         }
     }
 }
@@ -527,15 +486,15 @@ flux_cursor_decode(const char *p, size_t len, void *scratch, size_t size,
     flux_cursor_t *out)
 {
     size_t                n, nsections;
-    cursor_reader_t       r = { p, len / 4 * 3 + len % 4 * 3 / 4, 0, 0, 0 };
+    cursor_reader_t       r = { p, len, 0 };
     cursor_scratch_t      space = { scratch, size };
     flux_cursor_status_t  status;
 
-    if (len % 4 == 1 || r.left < 2 || !cursor_text_valid(r)) {
+    if (len < CURSOR_CRC_LENGTH || !cursor_text_valid(r)) {
         return FLUX_CURSOR_INVALID;
     }
 
-    r.left -= 2;       /* the CRC */
+    r.left -= CURSOR_CRC_LENGTH;
 
     if (cursor_get(&r) != CURSOR_VERSION) {
         return FLUX_CURSOR_INVALID;
@@ -557,9 +516,9 @@ flux_cursor_decode(const char *p, size_t len, void *scratch, size_t size,
         }
     }
 
-    cursor_get_places(&r, out);
-
     out->time = (int64_t) cursor_get_number(&r, INT64_MAX);
+
+    cursor_get_places(&r, out);
 
     return (r.failed || r.left) ? FLUX_CURSOR_INVALID : FLUX_CURSOR_OK;
 }

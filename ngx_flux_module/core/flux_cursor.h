@@ -62,8 +62,8 @@ size_t flux_cursor_size(const flux_cursor_t *cursor);
 
 /*
  * Writes the text, without a NUL, and returns its length. The same cursor
- * gives the same text, and one that moved on differs towards its end only,
- * which is what a compressed stream likes.
+ * gives the same text, and one that moved on by a record differs in some six
+ * characters at its end, which is what a compressed stream likes.
  */
 size_t flux_cursor_encode(char *dst, const flux_cursor_t *cursor);
 

@@ -6,7 +6,28 @@
 #define LITERAL(dst, s)  memcpy(dst, s, sizeof(s) - 1), dst += sizeof(s) - 1
 
 
-#define FLUX_HASH_PRIME  UINT64_C(1099511628211)
+
+static const uint64_t  flux_powers[] = {
+    UINT64_C(1), UINT64_C(10), UINT64_C(100), UINT64_C(1000),
+    UINT64_C(10000), UINT64_C(100000), UINT64_C(1000000),
+    UINT64_C(10000000), UINT64_C(100000000), UINT64_C(1000000000),
+    UINT64_C(10000000000), UINT64_C(100000000000),
+    UINT64_C(1000000000000), UINT64_C(10000000000000),
+    UINT64_C(100000000000000), UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000), UINT64_C(100000000000000000),
+    UINT64_C(1000000000000000000), UINT64_C(10000000000000000000)
+};
+
+static const char  flux_pairs[] =
+    "0001020304050607080910111213141516171819"
+    "2021222324252627282930313233343536373839"
+    "4041424344454647484950515253545556575859"
+    "6061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
+
+
+static size_t flux_int64_length(int64_t n);
+static uint8_t *flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size);
 
 
 static size_t
@@ -33,14 +54,38 @@ flux_value_length(const flux_message_t *m)
 }
 
 
+static size_t
+flux_text_length(const flux_message_t *m, const uint8_t *p, size_t size)
+{
+    return m->verbatim ? size : flux_json_escaped_size(p, size);
+}
+
+
+static uint8_t *
+flux_text_write(uint8_t *dst, const flux_message_t *m, const uint8_t *p,
+    size_t size)
+{
+    if (!m->verbatim) {
+        return flux_json_escape(dst, p, size);
+    }
+
+    memcpy(dst, p, size);
+
+    return dst + size;
+}
+
+
 size_t
 flux_message_measure(flux_message_t *m)
 {
-    m->key_length = flux_json_escaped_size(m->key, m->key_size);
+    m->verbatim = flux_json_verbatim(m->key, m->key_size)
+                  && flux_json_verbatim(m->room, m->room_size);
+
+    m->key_length = flux_text_length(m, m->key, m->key_size);
     m->address_length = m->feed_size;
 
     if (m->room != NULL) {
-        m->address_length += 1 + flux_json_escaped_size(m->room, m->room_size);
+        m->address_length += 1 + flux_text_length(m, m->room, m->room_size);
     }
 
     m->length = flux_message_key_at(m->address_length) + m->key_length
@@ -97,13 +142,13 @@ flux_message_write(uint8_t *dst, const flux_message_t *m)
 
     if (m->room != NULL) {
         *dst++ = '/';
-        dst = flux_json_escape(dst, m->room, m->room_size);
+        dst = flux_text_write(dst, m, m->room, m->room_size);
     }
 
     LITERAL(dst, "\",\"key\":\"");
 
     if (m->key_size) {
-        dst = flux_json_escape(dst, m->key, m->key_size);
+        dst = flux_text_write(dst, m, m->key, m->key_size);
     }
 
     LITERAL(dst, "\",\"ts\":");
@@ -141,42 +186,61 @@ flux_message_delete(uint8_t *dst, const uint8_t *address,
 }
 
 
-size_t
-flux_int64_length(int64_t n)
+static uint64_t
+flux_int64_digits(int64_t n, size_t *digits)
 {
     uint64_t  u = n < 0 ? 0 - (uint64_t) n : (uint64_t) n;
-    size_t    length = n < 0 ? 2 : 1;
+    unsigned  bits = 64 - (unsigned) __builtin_clzll(u | 1);
 
-    while (u >= 10) {
-        u /= 10;
-        length++;
-    }
+    /* log 2 is 1233/4096; it may say one too many: a power of ten decides */
 
-    return length;
+    *digits = bits * 1233 >> 12;
+    *digits += (u | 1) >= flux_powers[*digits];
+
+    return u;
+}
+
+
+static size_t
+flux_int64_length(int64_t n)
+{
+    size_t  digits;
+
+    (void) flux_int64_digits(n, &digits);
+
+    return digits + (n < 0);
 }
 
 
 uint8_t *
 flux_int64_write(uint8_t *dst, int64_t n)
 {
-    size_t    length = flux_int64_length(n);
-    uint64_t  u = n < 0 ? 0 - (uint64_t) n : (uint64_t) n;
-    uint8_t  *p = dst + length;
-
-    do {
-        *--p = (uint8_t) ('0' + u % 10);
-        u /= 10;
-    } while (u);
+    size_t    digits;
+    uint8_t  *p, *end;
+    uint64_t  u = flux_int64_digits(n, &digits);
 
     if (n < 0) {
-        *--p = '-';
+        *dst++ = '-';
     }
 
-    return dst + length;
+    end = dst + digits;
+
+    for (p = end; digits >= 2; digits -= 2, u /= 100) {
+        p -= 2;
+        memcpy(p, &flux_pairs[u % 100 * 2], 2);
+    }
+
+    if (digits) {
+        *--p = (uint8_t) ('0' + u);
+    }
+
+    return end;
 }
 
 
-uint8_t *
+/* RFC 4648, section 4: padded */
+
+static uint8_t *
 flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size)
 {
     static const char  digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -213,12 +277,47 @@ flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size)
 /* The same on every machine: cursors go from one to another. */
 
 static uint64_t
-flux_word(const uint8_t *p)
+flux_half(const uint8_t *p)
 {
     return (uint64_t) p[0] | (uint64_t) p[1] << 8 | (uint64_t) p[2] << 16
-           | (uint64_t) p[3] << 24 | (uint64_t) p[4] << 32
-           | (uint64_t) p[5] << 40 | (uint64_t) p[6] << 48
-           | (uint64_t) p[7] << 56;
+           | (uint64_t) p[3] << 24;
+}
+
+
+static uint64_t
+flux_word(const uint8_t *p)
+{
+    return flux_half(p) | flux_half(p + 4) << 32;
+}
+
+
+/* Up to seven bytes, and how many they are. */
+
+static uint64_t
+flux_tail(const uint8_t *p, size_t size)
+{
+    uint64_t  word = (uint64_t) size << 56;
+
+    if (size >= 4) {
+        return word ^ flux_half(p) ^ flux_half(p + size - 4) << 32;
+    }
+
+    return word ^ p[0] ^ (uint64_t) p[size / 2] << 8
+           ^ (uint64_t) p[size - 1] << 16;
+}
+
+
+/*
+ * Multiplies by 2^64 divided by the golden ratio (Knuth 6.4).  What is low
+ * goes up with that, what is high comes down again behind it.
+ */
+
+static uint64_t
+flux_hash_word(uint64_t state, uint64_t word)
+{
+    state = (state ^ word) * FLUX_HASH_FACTOR;
+
+    return state ^ state >> 32;
 }
 
 
@@ -227,22 +326,13 @@ flux_hash(uint64_t state, const void *p, size_t size)
 {
     const uint8_t  *byte = p;
 
-    /*
-     * FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), but of eight bytes
-     * at a time: every record has some 100 bytes hashed, and a multiplication
-     * for each was a tenth of its cost.  What is high comes down in between.
-     */
+    /* eight bytes at a time: every record has some 100 bytes hashed */
 
     for ( /* void */ ; size >= 8; size -= 8, byte += 8) {
-        state = (state ^ flux_word(byte)) * FLUX_HASH_PRIME;
-        state ^= state >> 32;
+        state = flux_hash_word(state, flux_word(byte));
     }
 
-    while (size--) {
-        state = (state ^ *byte++) * FLUX_HASH_PRIME;
-    }
-
-    return state;
+    return size ? flux_hash_word(state, flux_tail(byte, size)) : state;
 }
 
 
@@ -250,24 +340,29 @@ uint16_t
 flux_record_check(const uint8_t *key, size_t key_size, const uint8_t *value,
     size_t value_size, int64_t ts)
 {
-    uint64_t  hash;
+    uint64_t  hash, head, tail;
 
     /*
      * A few bytes are enough to tell one record from another one that took
-     * its offset: the timestamp, the key, both ends of the value.
+     * its offset: the timestamp, the key, both ends of the value.  These are
+     * hashed apart, as a processor can do that side by side.
      */
 
-    hash = flux_hash(FLUX_HASH_START, &ts, sizeof(ts));
+    hash = flux_hash_word(FLUX_HASH_START, (uint64_t) ts);
     hash = flux_hash(hash, key, key_size < 64 ? key_size : 64);
-    hash = flux_hash(hash, &value_size, sizeof(value_size));
-    hash = flux_hash(hash, value, value_size < 32 ? value_size : 32);
+    head = flux_hash_word(FLUX_HASH_START, value_size);
 
-    if (value_size > 32) {
-        hash = flux_hash(hash, value + value_size - 32, 32);
+    if (value_size <= 32) {
+        head = flux_hash(head, value, value_size);
+        tail = 0;
+
+    } else {
+        head = flux_hash(head, value, 32);
+        tail = flux_hash(FLUX_HASH_START, value + value_size - 32, 32);
     }
 
-    hash ^= hash >> 32;
-    hash ^= hash >> 16;
+    hash = flux_hash_word(flux_hash_word(hash, head), tail);
+    hash = flux_hash_end(hash) >> 16;
 
     return (uint16_t) hash ? (uint16_t) hash : 1;
 }

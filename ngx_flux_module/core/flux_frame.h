@@ -29,9 +29,10 @@ typedef struct {
     size_t          address_length;
     size_t          key_length;
     size_t          length;         /* of the whole message */
+    unsigned        verbatim:1;     /* room and key are their escaped text */
 } flux_message_t;
 
-/* Sets the three lengths and returns the message's. */
+/* Sets the lengths and returns the message's. */
 size_t flux_message_measure(flux_message_t *m);
 
 /* Writes exactly m->length bytes; returns their end. */
@@ -62,17 +63,24 @@ size_t flux_message_delete(uint8_t *dst, const uint8_t *address,
 
 /* Decimal text of a number, at most 20 bytes; returns its end. */
 uint8_t *flux_int64_write(uint8_t *dst, int64_t n);
-size_t flux_int64_length(int64_t n);
-
-/* The base64 (RFC 4648 section 4, padded) of bytes. */
-uint8_t *flux_base64_write(uint8_t *dst, const uint8_t *p, size_t size);
 
 /* The check that stands for a record in log and cursor; never 0. */
 uint16_t flux_record_check(const uint8_t *key, size_t key_size,
     const uint8_t *value, size_t value_size, int64_t ts);
 
-/* FNV-1a over bytes, in a 64-bit state; start with FLUX_HASH_START. */
-#define FLUX_HASH_START  UINT64_C(14695981039346656037)
+/*
+ * A hash of bytes, in a 64-bit state that starts with FLUX_HASH_START; against
+ * chance, not against an enemy.  Where 32 bits are enough, all of the state
+ * goes into them.
+ */
+#define FLUX_HASH_START   UINT64_C(14695981039346656037)
+#define FLUX_HASH_FACTOR  UINT64_C(0x9e3779b97f4a7c15)
 uint64_t flux_hash(uint64_t state, const void *p, size_t size);
+
+static inline uint32_t
+flux_hash_end(uint64_t state)
+{
+    return (uint32_t) (state * FLUX_HASH_FACTOR >> 32);
+}
 
 #endif

@@ -11,13 +11,6 @@ static void flux_index_insert(flux_log_t *log, uint32_t node);
 static void flux_index_lost(flux_room_t *room, const flux_entry_t *entry);
 
 
-int
-flux_node_is(const flux_log_t *log, uint32_t node, uint32_t type)
-{
-    return (log->nodes[node].room.hash & 3) == type;
-}
-
-
 uint32_t
 flux_index_hash(uint32_t feed, uint32_t room, const uint8_t *text,
     size_t length, uint32_t type)
@@ -30,9 +23,15 @@ flux_index_hash(uint32_t feed, uint32_t room, const uint8_t *text,
         hash = flux_hash(hash, &room, sizeof(room));
     }
 
-    hash ^= hash >> 32;
+    return (flux_hash_end(hash) & ~3u) | type;
+}
 
-    return ((uint32_t) hash & ~3u) | type;
+
+static uint32_t
+flux_index_key_hash(const flux_entry_t *entry)
+{
+    return flux_index_hash(entry->feed, entry->room, flux_entry_key(entry),
+                           entry->key_length, FLUX_NODE_KEY);
 }
 
 
@@ -57,16 +56,6 @@ flux_index_clear(flux_log_t *log)
     h->lru_first = FLUX_NONE;
     h->lru_last = FLUX_NONE;
     h->live_bytes = 0;
-}
-
-
-static uint32_t *
-flux_index_bucket(const flux_log_t *log, uint32_t hash)
-{
-    /* the low bits tell the type; spread the others (Knuth 6.4) */
-
-    return &log->buckets[((hash >> 2) * 2654435769u >> 2)
-                         & (log->header->nbuckets - 1)];
 }
 
 
@@ -137,14 +126,12 @@ flux_log_named(const flux_log_t *log, uint32_t node)
 }
 
 
-uint32_t
-flux_log_find_room(const flux_log_t *log, uint32_t feed,
+static uint32_t
+flux_index_find_room(const flux_log_t *log, uint32_t feed, uint32_t hash,
     const uint8_t *address, size_t length)
 {
-    uint32_t             node, hash;
+    uint32_t             node;
     const flux_entry_t  *entry;
-
-    hash = flux_index_hash(feed, 0, address, length, FLUX_NODE_ROOM);
 
     for (node = *flux_index_bucket(log, hash);
          node != FLUX_NONE;
@@ -170,14 +157,23 @@ flux_log_find_room(const flux_log_t *log, uint32_t feed,
 
 
 uint32_t
-flux_log_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
-    const uint8_t *text, size_t length)
+flux_log_find_room(const flux_log_t *log, uint32_t feed,
+    const uint8_t *address, size_t length)
 {
-    uint32_t             node, hash;
+    return flux_index_find_room(log, feed,
+                                flux_index_hash(feed, 0, address, length,
+                                                FLUX_NODE_ROOM),
+                                address, length);
+}
+
+
+static uint32_t
+flux_index_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
+    uint32_t hash, const uint8_t *text, size_t length)
+{
+    uint32_t             node;
     const flux_key_t    *key;
     const flux_entry_t  *entry;
-
-    hash = flux_index_hash(feed, room, text, length, FLUX_NODE_KEY);
 
     for (node = *flux_index_bucket(log, hash);
          node != FLUX_NONE;
@@ -203,6 +199,30 @@ flux_log_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
     }
 
     return FLUX_NONE;
+}
+
+
+uint32_t
+flux_log_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
+    const uint8_t *text, size_t length)
+{
+    return flux_index_find_key(log, feed, room,
+                               flux_index_hash(feed, room, text, length,
+                                               FLUX_NODE_KEY),
+                               text, length);
+}
+
+
+uint32_t
+flux_index_key_of(const flux_log_t *log, const flux_entry_t *entry,
+    uint32_t hash)
+{
+    if (hash == 0) {
+        hash = flux_index_key_hash(entry);
+    }
+
+    return flux_index_find_key(log, entry->feed, entry->room, hash,
+                               flux_entry_key(entry), entry->key_length);
 }
 
 
@@ -243,19 +263,23 @@ flux_index_first(flux_log_t *log, flux_room_t *room, const flux_entry_t *entry)
 
 
 void
-flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position)
+flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position,
+    uint32_t hash)
 {
     uint32_t        node;
     flux_room_t    *room;
     const uint8_t  *address = flux_entry_address(entry);
 
-    node = flux_log_find_room(log, entry->feed, address,
-                              entry->address_length);
+    if (hash == 0) {
+        hash = flux_index_hash(entry->feed, 0, address, entry->address_length,
+                               FLUX_NODE_ROOM);
+    }
+
+    node = flux_index_find_room(log, entry->feed, hash, address,
+                                entry->address_length);
 
     if (node == FLUX_NONE) {
-        node = flux_index_take(log, flux_index_hash(entry->feed, 0, address,
-                                                    entry->address_length,
-                                                    FLUX_NODE_ROOM));
+        node = flux_index_take(log, hash);
         flux_index_new_room(log, node, entry, position);
         entry->flags |= FLUX_ENTRY_NEW_ROOM;
     }
@@ -450,16 +474,13 @@ flux_index_link_record(flux_log_t *log, flux_key_t *key, flux_entry_t *entry,
 
 void
 flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position,
-    uint32_t node)
+    uint32_t node, uint32_t hash)
 {
     flux_key_t   *key;
     flux_feed_t  *feed = &log->header->feeds[entry->feed];
 
     if (node == FLUX_NONE) {
-        node = flux_index_take(log, flux_index_hash(entry->feed, entry->room,
-                                                    flux_entry_key(entry),
-                                                    entry->key_length,
-                                                    FLUX_NODE_KEY));
+        node = flux_index_take(log, hash ? hash : flux_index_key_hash(entry));
         key = flux_log_key(log, node);
         key->feed = entry->feed;
         key->room = entry->room;
@@ -491,8 +512,7 @@ flux_index_add_delete(flux_log_t *log, flux_entry_t *entry, uint64_t position)
     entry->older = room->newest_delete;
     room->newest_delete = position;
 
-    node = flux_log_find_key(log, entry->feed, entry->room,
-                             flux_entry_key(entry), entry->key_length);
+    node = flux_index_key_of(log, entry, 0);
 
     if (node != FLUX_NONE && flux_log_key(log, node)->room == entry->room) {
         flux_index_remove_key(log, node);

@@ -8,6 +8,8 @@
 #include "flux_frame.h"
 #include "flux_log.h"
 
+#define FLUX_CACHE_LINE  64     /* or more; it is prefetched in such steps */
+
 /* What a node is, in the two low bits of its hash. */
 #define FLUX_NODE_FREE  0
 #define FLUX_NODE_ROOM  1
@@ -18,11 +20,13 @@ void flux_index_clear(flux_log_t *log);
 
 /*
  * Links an entry (room and key text in its message) into the index; `key`: the
- * node of a record's key, if it lives in this room.
+ * node of a record's key, if it lives in this room.  Hashes are as in
+ * flux_append_t.
  */
-void flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position);
+void flux_index_add_room(flux_log_t *log, flux_entry_t *entry,
+    uint64_t position, uint32_t hash);
 void flux_index_add_record(flux_log_t *log, flux_entry_t *entry,
-    uint64_t position, uint32_t key);
+    uint64_t position, uint32_t key, uint32_t hash);
 void flux_index_add_delete(flux_log_t *log, flux_entry_t *entry,
     uint64_t position);
 
@@ -52,13 +56,29 @@ void flux_index_remove_feed(flux_log_t *log, uint32_t feed, uint64_t topic);
 /* Rebuilds all from the entries between tail and head; FLUX_FULL: no memory. */
 flux_status_t flux_index_rebuild(flux_log_t *log);
 
-int flux_node_is(const flux_log_t *log, uint32_t node, uint32_t type);
+uint32_t flux_index_hash(uint32_t feed, uint32_t room,
+    const uint8_t *text, size_t length, uint32_t type);
+
+/* The node of the entry's key. */
+uint32_t flux_index_key_of(const flux_log_t *log, const flux_entry_t *entry,
+    uint32_t hash);
+
+static inline uint32_t *
+flux_index_bucket(const flux_log_t *log, uint32_t hash)
+{
+    /* the low bits tell the type */
+    return &log->buckets[hash >> 2 & (log->header->nbuckets - 1)];
+}
+
+static inline int
+flux_node_is(const flux_log_t *log, uint32_t node, uint32_t type)
+{
+    return (log->nodes[node].room.hash & 3) == type;
+}
 
 
 /* --- for flux_recover.c --- */
 
-uint32_t flux_index_hash(uint32_t feed, uint32_t room,
-    const uint8_t *text, size_t length, uint32_t type);
 void flux_index_new_room(flux_log_t *log, uint32_t node,
     const flux_entry_t *entry, uint64_t position);
 void flux_index_first(flux_log_t *log, flux_room_t *room,

@@ -526,6 +526,36 @@ flux_json_escaped_size(const uint8_t *p, size_t len)
 }
 
 
+int
+flux_json_verbatim(const uint8_t *p, size_t len)
+{
+    int             length;
+    const uint8_t  *end;
+
+    if (len == 0) {
+        return 1;
+    }
+
+    end = p + len;
+
+    for ( ;; ) {
+        p = json_plain(p, end);
+
+        if (p == end) {
+            return 1;
+        }
+
+        length = (*p < 0x80) ? 0 : flux_utf8_sequence(p, end);
+
+        if (length <= 0) {
+            return 0;
+        }
+
+        p += length;
+    }
+}
+
+
 static uint8_t *
 json_escape_ascii(uint8_t *dst, uint8_t c)
 {

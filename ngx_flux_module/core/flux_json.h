@@ -61,6 +61,9 @@ uint8_t *flux_json_copy(uint8_t *dst, const uint8_t *p, size_t len);
 size_t flux_json_escaped_size(const uint8_t *p, size_t len);
 uint8_t *flux_json_escape(uint8_t *dst, const uint8_t *p, size_t len);
 
+/* 1 when these bytes are their own escaped text */
+int flux_json_verbatim(const uint8_t *p, size_t len);
+
 /* 1 when all of it is UTF-8 (RFC 3629), 0 when not */
 int flux_utf8_valid(const uint8_t *p, size_t len);
 

@@ -27,6 +27,9 @@
  */
 #define FLUX_ENTRY_SHARE   8
 
+/* Bytes behind a record that are fetched for the next one, at most. */
+#define FLUX_FETCH_MAX     1024
+
 /* Steps back in a partition before a check is given up as unknown. */
 #define FLUX_CHECK_STEPS   100000
 
@@ -167,13 +170,6 @@ flux_log_attach(flux_log_t *log, void *area, size_t size)
 
 /* --- the stream ---------------------------------------------------------- */
 
-uint64_t
-flux_log_head(const flux_log_t *log)
-{
-    return atomic_load_explicit(&log->header->head, memory_order_acquire);
-}
-
-
 /* 1 when what was copied from this position was not being overwritten. */
 
 static int
@@ -229,27 +225,6 @@ flux_log_copy(const flux_log_t *log, uint64_t position, size_t from,
 
 
 /* --- the index ----------------------------------------------------------- */
-
-flux_entry_t *
-flux_log_entry(const flux_log_t *log, uint64_t position)
-{
-    return (flux_entry_t *) (void *) (log->ring + position % log->ring_size);
-}
-
-
-uint8_t *
-flux_log_message(const flux_entry_t *entry)
-{
-    return (uint8_t *) (uintptr_t) (entry + 1);
-}
-
-
-int
-flux_log_reaches(const flux_log_t *log, uint64_t position)
-{
-    return position >= log->header->tail;
-}
-
 
 uint32_t
 flux_log_find_partition(const flux_log_t *log, uint32_t feed, uint64_t topic,
@@ -356,6 +331,17 @@ flux_log_check(const flux_log_t *log, uint32_t partition, int64_t offset)
 
 
 /* --- the writer: room in the ring ---------------------------------------- */
+
+/* Others read a counter, but it is the writer's alone: no locked addition. */
+
+static void
+flux_log_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    n += atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, n, memory_order_relaxed);
+}
+
+
 
 void
 flux_log_begin(flux_log_t *log)
@@ -473,9 +459,8 @@ flux_log_evict(flux_log_t *log)
 {
     uint32_t  node = log->header->lru_first;
 
-    atomic_fetch_add_explicit(
-        &log->header->feeds[flux_log_key(log, node)->feed].evicted, 1,
-        memory_order_relaxed);
+    flux_log_count(&log->header->feeds[flux_log_key(log, node)->feed].evicted,
+                   1);
 
     flux_index_forget_key(log, node);
 }
@@ -537,7 +522,9 @@ flux_log_advance(flux_log_t *log)
     h->records--;
 
     /* the next one to go is as old, and as cold */
-    __builtin_prefetch(flux_log_entry(log, h->tail));
+    entry = flux_log_entry(log, h->tail);
+    __builtin_prefetch(entry);
+    __builtin_prefetch(&entry->room_prev);
 }
 
 
@@ -601,11 +588,28 @@ flux_log_delete_size(uint64_t key_length)
 }
 
 
+/*
+ * Where the next record will be written.  To write into memory that is not
+ * here costs nothing, but to read it again right away does.
+ */
+
+static void
+flux_log_fetch(const uint8_t *p, uint64_t size)
+{
+    uint64_t  at;
+
+    for (at = 0; at < size && at < FLUX_FETCH_MAX; at += FLUX_CACHE_LINE) {
+        __builtin_prefetch(p + at, 1);
+    }
+}
+
+
 uint8_t *
 flux_log_reserve(flux_log_t *log, const flux_append_t *what)
 {
     uint64_t  size = flux_log_entry_size(what->message_length);
     uint64_t  extra = flux_log_delete_size(what->key_length);
+    uint8_t  *message;
 
     if (size + extra > log->header->max_entry) {
         return NULL;
@@ -615,7 +619,10 @@ flux_log_reserve(flux_log_t *log, const flux_append_t *what)
     flux_log_make_room(log, 2 * (size + extra));
     log->reserved = flux_log_claim(log, flux_log_head(log), size);
 
-    return flux_log_message(flux_log_entry(log, log->reserved));
+    message = flux_log_message(flux_log_entry(log, log->reserved));
+    flux_log_fetch(message + what->message_length, size);
+
+    return message;
 }
 
 
@@ -652,7 +659,7 @@ flux_log_delete_key(flux_log_t *log, uint32_t node, flux_entry_kind_t kind,
     entry->address_length = newest->address_length;
     entry->key_length = newest->key_length;
 
-    flux_index_add_room(log, entry, *position);
+    flux_index_add_room(log, entry, *position, 0);
     flux_index_add_delete(log, entry, *position);
 
     return entry;
@@ -698,16 +705,13 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
 
     entry->partition_prev = log->partitions[what->partition].newest;
 
-    flux_index_add_room(log, entry, position);
+    flux_index_add_room(log, entry, position, what->room_hash);
 
     leave = NULL;
     key = FLUX_NONE;
 
     if (what->kind == FLUX_ENTRY_RECORD) {
-        key = flux_log_find_key(log, what->feed, entry->room,
-                                flux_log_message(entry)
-                                + flux_message_key_at(what->address_length),
-                                what->key_length);
+        key = flux_index_key_of(log, entry, what->key_hash);
     }
 
     if (key != FLUX_NONE && flux_log_key(log, key)->room != entry->room) {
@@ -722,15 +726,14 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
     }
 
     if (what->kind == FLUX_ENTRY_RECORD) {
-        flux_index_add_record(log, entry, position, key);
+        flux_index_add_record(log, entry, position, key, what->key_hash);
 
     } else {
         flux_index_add_delete(log, entry, position);
     }
 
-    atomic_fetch_add_explicit(&feed->records, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&feed->bytes, what->message_length,
-                              memory_order_relaxed);
+    flux_log_count(&feed->records, 1);
+    flux_log_count(&feed->bytes, what->message_length);
 
     /* record and leave at once */
     entry = leave ? leave : entry;
@@ -745,8 +748,7 @@ flux_log_skip(flux_log_t *log, uint32_t feed, uint32_t partition,
 {
     flux_partition_t  *p = &log->partitions[partition];
 
-    atomic_fetch_add_explicit(&log->header->feeds[feed].skipped[reason], 1,
-                              memory_order_relaxed);
+    flux_log_count(&log->header->feeds[feed].skipped[reason], 1);
 
     if (p->next <= offset) {
         p->next = offset + 1;

@@ -20,6 +20,8 @@
 #ifndef FLUX_LOG_H
 #define FLUX_LOG_H
 
+#include "flux_frame.h"
+
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -224,7 +226,11 @@ flux_status_t flux_log_attach(flux_log_t *log, void *area, size_t size);
 
 /* --- the stream: any process, no lock ----------------------------------- */
 
-uint64_t flux_log_head(const flux_log_t *log);
+static inline uint64_t
+flux_log_head(const flux_log_t *log)
+{
+    return atomic_load_explicit(&log->header->head, memory_order_acquire);
+}
 
 /*
  * Copies the header at *position and moves *position behind the entry; pads
@@ -242,11 +248,24 @@ flux_status_t flux_log_copy(const flux_log_t *log, uint64_t position,
 /* --- the index: any process that holds the lock ------------------------- */
 
 /* The entry at a position between tail and head; valid while locked. */
-flux_entry_t *flux_log_entry(const flux_log_t *log, uint64_t position);
-uint8_t *flux_log_message(const flux_entry_t *entry);
+static inline flux_entry_t *
+flux_log_entry(const flux_log_t *log, uint64_t position)
+{
+    return (flux_entry_t *) (void *) (log->ring + position % log->ring_size);
+}
+
+static inline uint8_t *
+flux_log_message(const flux_entry_t *entry)
+{
+    return (uint8_t *) (uintptr_t) (entry + 1);
+}
 
 /* 1 when an entry may still be read there. */
-int flux_log_reaches(const flux_log_t *log, uint64_t position);
+static inline int
+flux_log_reaches(const flux_log_t *log, uint64_t position)
+{
+    return position >= log->header->tail;
+}
 
 /* address: escaped, with the feed's name.  FLUX_NONE when there is none. */
 uint32_t flux_log_find_room(const flux_log_t *log, uint32_t feed,
@@ -264,6 +283,13 @@ static inline flux_key_t *
 flux_log_key(const flux_log_t *log, uint32_t node)
 {
     return &log->nodes[node].key;
+}
+
+/* 1 when a room has this node. */
+static inline int
+flux_node_is_room(const flux_log_t *log, uint32_t node)
+{
+    return (log->nodes[node].room.hash & 3) == 1;
 }
 
 /* 1 when a key has this node. */
@@ -344,7 +370,40 @@ typedef struct {
     uint32_t  message_length;
     uint32_t  address_length;
     uint32_t  key_length;
+    uint32_t  room_hash;        /* in the index; 0: not known yet */
+    uint32_t  key_hash;
 } flux_append_t;
+
+/* What a measured message says of itself; `feed` is there already. */
+void flux_log_describe(flux_append_t *what, const flux_message_t *m);
+
+/*
+ * Steps towards what flux_log_append() will look at: a writer with many
+ * records takes each for a record that it will come to a little later, so
+ * that the memory is there by then.  They change nothing.
+ */
+typedef enum {
+    FLUX_AHEAD_BUCKETS = 0, FLUX_AHEAD_NODES, FLUX_AHEAD_ENTRIES
+} flux_ahead_t;
+
+#define FLUX_AHEAD_STEPS  3
+
+void flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
+    flux_ahead_t step);
+
+/* Up to where a caller knows of it, in bytes; zeros at first. */
+typedef struct {
+    uint64_t  ring;
+    uint64_t  nodes;
+} flux_fresh_t;
+
+/*
+ * Memory that will soon be written to for the first time: as much again as is
+ * in use, `most` bytes at most.  It is told of once, in pieces; 0: there is
+ * none, or enough of it is known.
+ */
+size_t flux_log_fresh(const flux_log_t *log, flux_fresh_t *known, size_t most,
+    uint8_t **memory);
 
 /*
  * Makes room for a message of these lengths and returns where to write it, or

@@ -257,8 +257,7 @@ flux_index_rebuild_forgotten(flux_log_t *log, const flux_entry_t *entry)
     flux_key_t    *key;
     flux_entry_t  *oldest;
 
-    node = flux_log_find_key(log, entry->feed, entry->room,
-                             flux_entry_key(entry), entry->key_length);
+    node = flux_index_key_of(log, entry, 0);
 
     if (node == FLUX_NONE || flux_log_key(log, node)->room != entry->room) {
         return;
@@ -285,15 +284,14 @@ flux_index_rebuild_record(flux_log_t *log, flux_entry_t *entry, uint64_t at)
 {
     uint32_t  node;
 
-    node = flux_log_find_key(log, entry->feed, entry->room,
-                             flux_entry_key(entry), entry->key_length);
+    node = flux_index_key_of(log, entry, 0);
 
     if (node != FLUX_NONE && flux_log_key(log, node)->room != entry->room) {
         flux_index_remove_key(log, node);
         node = FLUX_NONE;
     }
 
-    flux_index_add_record(log, entry, at, node);
+    flux_index_add_record(log, entry, at, node, 0);
 }
 
 

@@ -383,6 +383,13 @@ ws_frame_ends(flux_ws_parser_t *p)
 }
 
 
+int
+flux_ws_idle(const flux_ws_parser_t *p)
+{
+    return p->state == WS_HEADER && p->header_length == 0 && p->message == 0;
+}
+
+
 flux_ws_event_t
 flux_ws_parse(flux_ws_parser_t *p, uint8_t *buf, const uint8_t **in,
     size_t *len)

@@ -88,8 +88,9 @@ size_t flux_ws_header(uint8_t *dst, unsigned opcode, unsigned rsv1,
 
 /* what was agreed on, RFC 7692 section 7.1 */
 typedef struct {
-    unsigned  alone:1;         /* server_no_context_takeover: each message
-                                  to this client is compressed alone */
+    unsigned  alone:1;         /* each message to this client is compressed
+                                  alone: server_no_context_takeover, or a
+                                  window too small for the stream */
     size_t    length;          /* of the answer; 0: nothing was agreed on */
     char      answer[FLUX_WS_DEFLATE_ANSWER];
 } flux_ws_deflate_t;
@@ -97,12 +98,13 @@ typedef struct {
 /*
  * Chooses from what a Sec-WebSocket-Extensions header offers the first
  * permessage-deflate that a server can keep whose messages refer back at most
- * 1 << window_bits bytes. d->answer is then the value of the header to answer
- * with. It always asks for client_no_context_takeover, so that no inflater
- * needs to be kept per client. Returns 1 if there is one.
+ * 1 << window_bits bytes, or 1 << alone_bits where each is compressed alone.
+ * d->answer is then the value of the header to answer with. It always asks for
+ * client_no_context_takeover, so that no inflater needs to be kept per client.
+ * Returns 1 if there is one.
  */
 int flux_ws_accept_deflate(flux_ws_deflate_t *d, const char *offers,
-    size_t len, unsigned window_bits);
+    size_t len, unsigned window_bits, unsigned alone_bits);
 
 /*
  * max: the largest message taken, as it is on the wire (before inflating).
@@ -134,6 +136,9 @@ void flux_ws_parser_init(flux_ws_parser_t *p, size_t max, int deflate);
  */
 flux_ws_event_t flux_ws_parse(flux_ws_parser_t *p, uint8_t *buf,
     const uint8_t **in, size_t *len);
+
+/* 1: it stands between two messages, and a new parser would do as well */
+int flux_ws_idle(const flux_ws_parser_t *p);
 
 
 #endif /* FLUX_WEBSOCKET_H */

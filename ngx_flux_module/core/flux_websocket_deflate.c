@@ -235,14 +235,13 @@ ws_answer(flux_ws_deflate_t *d, const ws_offer_t *offer, unsigned window_bits)
                  offer->server_alone ? "; server_no_context_takeover" : "",
                  window);
 
-    d->alone = offer->server_alone;
     d->length = (size_t) n;
 }
 
 
 int
 flux_ws_accept_deflate(flux_ws_deflate_t *d, const char *offers, size_t len,
-    unsigned window_bits)
+    unsigned window_bits, unsigned alone_bits)
 {
     int         wanted;
     ws_scan_t   s;
@@ -266,9 +265,13 @@ flux_ws_accept_deflate(flux_ws_deflate_t *d, const char *offers, size_t len,
 
         if (wanted
             && (offer.server_window == 0
-                || offer.server_window >= window_bits))
+                || offer.server_window >= alone_bits))
         {
-            ws_answer(d, &offer, window_bits);
+            d->alone = offer.server_alone
+                       || (offer.server_window
+                           && offer.server_window < window_bits);
+
+            ws_answer(d, &offer, d->alone ? alone_bits : window_bits);
             return 1;
         }
 

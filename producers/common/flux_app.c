@@ -496,7 +496,7 @@ flux_app_stop(flux_app_t *app, int exit_code)
 }
 
 
-void
+static void
 flux_app_run(flux_app_t *app)
 {
     flux_fallback_t  *f;
@@ -522,7 +522,7 @@ flux_app_run(flux_app_t *app)
 }
 
 
-int
+static int
 flux_app_close(flux_app_t *app, int rc)
 {
     if (rc != -1) {
@@ -553,4 +553,24 @@ flux_app_close(flux_app_t *app, int rc)
     flux_list_free(&app->settings.kafka_properties);
 
     return app->exit_code;
+}
+
+
+int
+flux_app_serve(flux_app_t *app, int (*start)(void *self),
+    void (*stop)(void *self))
+{
+    int  rc;
+
+    rc = start(app->self);
+
+    if (rc == -1) {
+        flux_app_run(app);
+    }
+
+    if (stop != NULL) {
+        stop(app->self);
+    }
+
+    return flux_app_close(app, rc);
 }

@@ -1,7 +1,8 @@
 /*
  * What the four programs have in common: settings, start, heartbeat, end.
- * A program fills in a flux_app_t's first part, calls flux_app_parse(), then
- * flux_app_start(), adds its fetchers and calls flux_app_run().
+ * A program fills in a flux_app_t's first part and calls flux_app_parse(),
+ * then flux_app_serve(), whose start() calls flux_app_start() and adds the
+ * program's fetchers.
  */
 
 #ifndef FLUX_APP_H
@@ -103,10 +104,7 @@ struct flux_app_s {
 /* Reads the settings. -1 to go on, or the exit code to leave with. */
 int flux_app_parse(flux_app_t *app, int argc, char *const argv[]);
 
-/*
- * Makes everything. -1 to go on, or the exit code to leave with, which
- * flux_app_close() has to be given.
- */
+/* Makes everything. -1 to go on, or the exit code to leave with. */
 int flux_app_start(flux_app_t *app);
 
 /*
@@ -123,14 +121,14 @@ void flux_app_live(flux_app_t *app);
 /* Leaves the loop; the first exit code that is not 0 stays. */
 void flux_app_stop(flux_app_t *app, int exit_code);
 
-/* Runs until SIGTERM or, with --once, until all was done. */
-void flux_app_run(flux_app_t *app);
-
 /*
- * Flushes and frees all that was made, after a start that failed too. rc is
- * what flux_app_start() said; returns the exit code.
+ * start(self), which says -1 or an exit code, as flux_app_start() does; then
+ * runs until SIGTERM or, with --once, until all was done; then stop(self),
+ * which may be NULL and is called after a start that failed too. Flushes and
+ * frees all that was made. Returns the exit code.
  */
-int flux_app_close(flux_app_t *app, int rc);
+int flux_app_serve(flux_app_t *app, int (*start)(void *self),
+    void (*stop)(void *self));
 
 /* flux_heartbeat.c: writes the first and every later heartbeat. */
 void flux_heartbeat_start(flux_app_t *app);

@@ -25,7 +25,7 @@ typedef struct {
 } flux_option_set_t;
 
 
-flux_rc_t
+static flux_rc_t
 flux_parse_integer(const char *text, int64_t *value)
 {
     char       *end;
@@ -50,7 +50,7 @@ flux_parse_integer(const char *text, int64_t *value)
 
 /* "12.5" is 12500; more than three places are not a number here */
 
-flux_rc_t
+static flux_rc_t
 flux_parse_milli(const char *text, int64_t *milli)
 {
     int         places;
@@ -89,7 +89,7 @@ flux_parse_milli(const char *text, int64_t *milli)
 }
 
 
-flux_rc_t
+static flux_rc_t
 flux_parse_time(const char *text, int64_t *ms)
 {
     size_t      i, len;
@@ -153,21 +153,6 @@ flux_list_add(flux_list_t *list, const char *item, size_t len)
     list->count++;
 
     return FLUX_OK;
-}
-
-
-int
-flux_list_has(const flux_list_t *list, const char *item)
-{
-    size_t  i;
-
-    for (i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i], item) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 
@@ -297,7 +282,7 @@ flux_option_set_number(const flux_option_t *option, const char *value,
 }
 
 
-flux_rc_t
+static flux_rc_t
 flux_option_set(const flux_option_t *option, const char *value,
     char *expected, size_t size)
 {

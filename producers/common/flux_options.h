@@ -57,20 +57,9 @@ typedef struct {
 int flux_options_parse(const flux_options_t *options, int argc,
     char *const argv[]);
 
-/* One value into its target: FLUX_OK, or FLUX_INVALID and what
-   would have been right. */
-flux_rc_t flux_option_set(const flux_option_t *option, const char *value,
-    char *expected, size_t size);
-
 /* Adds what stands between commas, without the spaces around it. */
 flux_rc_t flux_list_split(flux_list_t *list, const char *text);
 flux_rc_t flux_list_add(flux_list_t *list, const char *item, size_t len);
-int flux_list_has(const flux_list_t *list, const char *item);
 void flux_list_free(flux_list_t *list);
-
-/* The readers behind the types. */
-flux_rc_t flux_parse_time(const char *text, int64_t *ms);
-flux_rc_t flux_parse_milli(const char *text, int64_t *milli);
-flux_rc_t flux_parse_integer(const char *text, int64_t *value);
 
 #endif /* FLUX_OPTIONS_H */

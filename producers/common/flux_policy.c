@@ -4,6 +4,17 @@
 #define FLUX_TOKEN  1000000
 
 
+static uint64_t
+flux_random_next(flux_random_t *r)
+{
+    r->state ^= r->state >> 12;
+    r->state ^= r->state << 25;
+    r->state ^= r->state >> 27;
+
+    return r->state * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+
 void
 flux_random_seed(flux_random_t *r, uint64_t seed)
 {
@@ -17,17 +28,6 @@ flux_random_seed(flux_random_t *r, uint64_t seed)
 
     flux_random_next(r);
     flux_random_next(r);
-}
-
-
-uint64_t
-flux_random_next(flux_random_t *r)
-{
-    r->state ^= r->state >> 12;
-    r->state ^= r->state << 25;
-    r->state ^= r->state >> 27;
-
-    return r->state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
 

@@ -15,7 +15,6 @@ typedef struct {
 } flux_random_t;
 
 void flux_random_seed(flux_random_t *r, uint64_t seed);
-uint64_t flux_random_next(flux_random_t *r);
 
 /* Evenly from 0 to bound - 1; 0 for a bound of 0. */
 uint64_t flux_random_below(flux_random_t *r, uint64_t bound);

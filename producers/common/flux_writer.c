@@ -175,12 +175,3 @@ flux_write_number(flux_writer_t *w, const char *name, const char *text)
     flux_write_name(w, name);
     flux_buffer_text(w->out, (text != NULL) ? text : "null");
 }
-
-
-void
-flux_write_raw(flux_writer_t *w, const char *name, const char *value,
-    size_t len)
-{
-    flux_write_name(w, name);
-    flux_buffer_append(w->out, value, len);
-}

@@ -36,8 +36,4 @@ void flux_write_null(flux_writer_t *w, const char *name);
 /* text is a JSON number (flux_tree says so) or NULL for null. */
 void flux_write_number(flux_writer_t *w, const char *name, const char *text);
 
-/* value is a whole JSON value, copied as it is. */
-void flux_write_raw(flux_writer_t *w, const char *name, const char *value,
-    size_t len);
-
 #endif /* FLUX_WRITER_H */

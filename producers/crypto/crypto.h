@@ -76,7 +76,6 @@ struct flux_crypto_s {
     flux_coinbase_ws_t  *feed;
 };
 
-extern const flux_topic_t      flux_topic_ticker;
 extern const flux_topic_t      flux_topic_movers;
 extern const flux_provider_t   flux_coinbase;
 extern const flux_provider_t   flux_coingecko;

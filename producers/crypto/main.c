@@ -13,7 +13,7 @@ static const char *const  flux_ticker_config[] = {
     NULL
 };
 
-const flux_topic_t  flux_topic_ticker = {
+static const flux_topic_t  flux_topic_ticker = {
     "flux.crypto.ticker", flux_ticker_config, 0
 };
 
@@ -268,10 +268,11 @@ flux_crypto_options(flux_crypto_t *crypto, int argc, char *const argv[])
 
 
 static int
-flux_crypto_start(flux_crypto_t *crypto)
+flux_crypto_start(void *self)
 {
-    int     rc;
-    size_t  i;
+    int             rc;
+    size_t          i;
+    flux_crypto_t  *crypto = self;
 
     if (crypto->ids.count == 0
         && flux_list_split(&crypto->ids, flux_crypto_products) != FLUX_OK)
@@ -300,6 +301,13 @@ flux_crypto_start(flux_crypto_t *crypto)
 }
 
 
+static void
+flux_crypto_stop(void *self)
+{
+    flux_coinbase_ws_stop(self);
+}
+
+
 int
 main(int argc, char *argv[])
 {
@@ -314,14 +322,7 @@ main(int argc, char *argv[])
     rc = flux_crypto_options(crypto, argc, argv);
 
     if (rc == -1) {
-        rc = flux_crypto_start(crypto);
-
-        if (rc == -1) {
-            flux_app_run(&crypto->app);
-        }
-
-        flux_coinbase_ws_stop(crypto);
-        rc = flux_app_close(&crypto->app, rc);
+        rc = flux_app_serve(&crypto->app, flux_crypto_start, flux_crypto_stop);
     }
 
     flux_list_free(&crypto->ids);

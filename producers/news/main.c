@@ -13,7 +13,7 @@ static const char *const  flux_news_config[] = {
     NULL
 };
 
-const flux_topic_t  flux_topic_news = {
+static const flux_topic_t  flux_topic_news = {
     "flux.news", flux_news_config, 0
 };
 
@@ -264,9 +264,10 @@ flux_news_fetchers(flux_news_t *news)
 
 
 static int
-flux_news_start(flux_news_t *news)
+flux_news_start(void *self)
 {
-    int  rc;
+    int           rc;
+    flux_news_t  *news = self;
 
     rc = flux_news_feeds_init(news);
 
@@ -300,13 +301,7 @@ main(int argc, char *argv[])
     rc = flux_news_options(news, argc, argv);
 
     if (rc == -1) {
-        rc = flux_news_start(news);
-
-        if (rc == -1) {
-            flux_app_run(&news->app);
-        }
-
-        rc = flux_app_close(&news->app, rc);
+        rc = flux_app_serve(&news->app, flux_news_start, NULL);
     }
 
     flux_seen_free(news->seen);

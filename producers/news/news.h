@@ -54,7 +54,6 @@ struct flux_news_s {
     flux_fetcher_t   *hn;
 };
 
-extern const flux_topic_t     flux_topic_news;
 extern const flux_provider_t  flux_rss;
 extern const flux_provider_t  flux_hn;
 
@@ -68,13 +67,6 @@ void flux_news_publish(flux_news_t *news, const flux_item_t *item,
 /* rss.c: an RSS 2.0, RSS 1.0 or Atom document */
 typedef void (*flux_item_pt)(void *arg, const flux_item_t *item,
     const char *feed);
-
-/*
- * Calls handler for each item, FLUX_ITEMS_MAX at most. FLUX_INVALID: it is
- * no feed. name gets the feed's title.
- */
-flux_rc_t flux_rss_read(const char *text, size_t len, char *name,
-    size_t name_size, flux_item_pt handler, void *arg);
 
 /* RFC 822 (RSS) and RFC 3339 (Atom) dates to Unix ms; 0 if it is neither. */
 int64_t flux_news_date(const char *text);

@@ -255,7 +255,12 @@ flux_rss_silent(void *arg, const char *format, ...)
 }
 
 
-flux_rc_t
+/*
+ * Calls handler for each item, FLUX_ITEMS_MAX at most. FLUX_INVALID: it is
+ * no feed. name gets the feed's title.
+ */
+
+static flux_rc_t
 flux_rss_read(const char *text, size_t len, char *name, size_t name_size,
     flux_item_pt handler, void *arg)
 {

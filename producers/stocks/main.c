@@ -13,7 +13,7 @@ static const char *const  flux_stocks_config[] = {
     NULL
 };
 
-const flux_topic_t  flux_topic_stocks = {
+static const flux_topic_t  flux_topic_stocks = {
     "flux.stocks", flux_stocks_config, 0
 };
 
@@ -267,10 +267,11 @@ flux_stocks_fetcher(flux_stocks_t *stocks)
 
 
 static int
-flux_stocks_start(flux_stocks_t *stocks)
+flux_stocks_start(void *self)
 {
-    int     rc;
-    size_t  i;
+    int             rc;
+    size_t          i;
+    flux_stocks_t  *stocks = self;
 
     rc = flux_stocks_init(stocks);
 
@@ -305,13 +306,7 @@ main(int argc, char *argv[])
     rc = flux_stocks_options(stocks, argc, argv);
 
     if (rc == -1) {
-        rc = flux_stocks_start(stocks);
-
-        if (rc == -1) {
-            flux_app_run(&stocks->app);
-        }
-
-        rc = flux_app_close(&stocks->app, rc);
+        rc = flux_app_serve(&stocks->app, flux_stocks_start, NULL);
     }
 
     flux_list_free(&stocks->symbols);

@@ -56,7 +56,6 @@ struct flux_stocks_s {
     flux_fetcher_t  *finnhub;
 };
 
-extern const flux_topic_t     flux_topic_stocks;
 extern const flux_provider_t  flux_finnhub;
 
 flux_stock_t *flux_stocks_find(flux_stocks_t *stocks, const char *symbol);

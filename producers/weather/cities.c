@@ -19,7 +19,9 @@
 #define FLUX_SWEEP_MS       1000
 
 
-flux_rc_t
+/* "New York" becomes "new-york". FLUX_INVALID: no slug can be made of it. */
+
+static flux_rc_t
 flux_city_slug(char slug[FLUX_SLUG_SIZE], const char *name)
 {
     size_t         i, n;

@@ -159,9 +159,10 @@ flux_weather_cities(flux_weather_t *weather)
 
 
 static int
-flux_weather_start(flux_weather_t *weather)
+flux_weather_start(void *self)
 {
-    int  rc;
+    int              rc;
+    flux_weather_t  *weather = self;
 
     rc = flux_weather_cities(weather);
 
@@ -186,6 +187,13 @@ flux_weather_start(flux_weather_t *weather)
 }
 
 
+static void
+flux_weather_stop(void *self)
+{
+    flux_demand_stop(self);
+}
+
+
 int
 main(int argc, char *argv[])
 {
@@ -200,14 +208,8 @@ main(int argc, char *argv[])
     rc = flux_weather_options(weather, argc, argv);
 
     if (rc == -1) {
-        rc = flux_weather_start(weather);
-
-        if (rc == -1) {
-            flux_app_run(&weather->app);
-        }
-
-        flux_demand_stop(weather);
-        rc = flux_app_close(&weather->app, rc);
+        rc = flux_app_serve(&weather->app, flux_weather_start,
+                            flux_weather_stop);
     }
 
     flux_cities_free(weather);

@@ -93,9 +93,6 @@ extern const flux_topic_t  flux_topic_demand;
 
 /* cities.c */
 
-/* "New York" becomes "new-york". FLUX_INVALID: no slug can be made of it. */
-flux_rc_t flux_city_slug(char slug[FLUX_SLUG_SIZE], const char *name);
-
 flux_city_t *flux_city_find(flux_weather_t *weather, const char *slug);
 flux_rc_t flux_city_configure(flux_weather_t *weather, const char *name);
 
@@ -126,9 +123,18 @@ int flux_demand_is_ours(const flux_weather_t *weather, const char *slug);
 /* geocoding.c */
 extern const flux_provider_t  flux_geocoding;
 
-/* open_meteo.c */
+/* forecast.c, air.c */
 extern const flux_provider_t  flux_forecast;
 extern const flux_provider_t  flux_air;
+
+/* open_meteo.c */
+
+/* a fragment: members of a city's record as JSON, without the braces */
+#define FLUX_FRAGMENT_MAX  (64 * 1024)
+
+/* Makes one, to be freed with free(); NULL: there is too little in the tree. */
+typedef char *(*flux_fragment_pt)(const flux_weather_t *weather,
+    const flux_tree_t *tree);
 
 /* Adds the key to a request, if there is one. */
 flux_rc_t flux_open_meteo_key(const flux_weather_t *weather,
@@ -140,6 +146,22 @@ flux_rc_t flux_open_meteo_key(const flux_weather_t *weather,
  */
 flux_verdict_t flux_open_meteo_tree(flux_tree_t *tree,
     const flux_reply_t *reply, const char **why);
+
+/* A request about the place of a city; FLUX_AGAIN until it is known. */
+flux_rc_t flux_open_meteo_request(flux_weather_t *weather, const char *job,
+    flux_request_t *request, const char *url, const char *path,
+    const char *query);
+
+/*
+ * Makes a fragment of a reply to that. city and fragment, then the caller's,
+ * are there with FLUX_REPLY_OK; why is set otherwise.
+ */
+flux_verdict_t flux_open_meteo_take(flux_weather_t *weather, const char *job,
+    const flux_reply_t *reply, flux_fragment_pt make, flux_city_t **city,
+    char **fragment, const char **why);
+
+/* Cuts an object's braces off, frees the buffer; NULL: it has no members. */
+char *flux_open_meteo_fragment(flux_buffer_t *out);
 
 flux_rc_t flux_open_meteo_start(flux_weather_t *weather);
 

@@ -12,7 +12,9 @@ const WebSocket = ws
     ? (await import(pathToFileURL(ws))).WebSocket : globalThis.WebSocket;
 
 const say = (event) => console.log(JSON.stringify(event));
-const live = connect(url, { WebSocket, ...JSON.parse(options) });
+const { ahead = 0, ...more } = JSON.parse(options);
+const live = connect(url, { WebSocket, now: () => Date.now() + ahead,
+                            ...more });
 const known = new Set();
 
 function follow(name) {

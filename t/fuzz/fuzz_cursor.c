@@ -2,8 +2,8 @@
  * flux_cursor_decode() takes anything, keeps to its scratch, and says OK only
  * to what flux_cursor_encode() writes.
  *
- * The input is a cursor's text; then, so that the checksum is no wall, the
- * bytes of one, sealed here.
+ * The input is a cursor's text; then, so that the checksum is no wall, its
+ * characters by their six bits, sealed here.
  */
 
 #include "fuzz.h"
@@ -44,34 +44,23 @@ static void
 check_sealed(const uint8_t *data, size_t size)
 {
     char                  *text;
-    size_t                 i, n, len;
-    uint8_t               *raw;
-    unsigned               bit;
-    uint16_t               crc = 0xffff;
+    size_t                 i, len = size + 2;
+    unsigned               bit, crc = 0xfff;
     flux_cursor_status_t   status;
 
-    raw = must_alloc(size + 3);
-    memcpy(raw, data, size);
+    text = must_alloc(len);
 
     for (i = 0; i < size; i++) {
-        crc ^= (uint16_t) (raw[i] << 8);
+        text[i] = alphabet[data[i] & 0x3f];
+        crc ^= (unsigned) (data[i] & 0x3f) << 6;
 
-        for (bit = 0; bit < 8; bit++) {
-            crc = (uint16_t) (crc << 1 ^ ((crc & 0x8000) ? 0x1021 : 0));
+        for (bit = 0; bit < 6; bit++) {
+            crc = (crc << 1 ^ ((crc & 0x800) ? 0x80f : 0)) & 0xfff;
         }
     }
 
-    raw[size] = (uint8_t) (crc >> 8);
-    raw[size + 1] = (uint8_t) crc;
-    raw[size + 2] = 0;
-
-    len = ((size + 2) * 8 + 5) / 6;
-    text = must_alloc(len);
-
-    for (i = n = 0; n < len; i += 6) {
-        text[n++] = alphabet[(raw[i / 8] << 8 | raw[i / 8 + 1])
-                             >> (10 - i % 8) & 0x3f];
-    }
+    text[size] = alphabet[crc >> 6];
+    text[size + 1] = alphabet[crc & 0x3f];
 
     status = check(text, len, flux_cursor_scratch_size(len));
 
@@ -81,7 +70,6 @@ check_sealed(const uint8_t *data, size_t size)
     }
 
     free(text);
-    free(raw);
 }
 
 

@@ -74,6 +74,8 @@ check_escape(const uint8_t *data, size_t size)
 
     text[0] = '"';
     must(flux_json_escape(text + 1, data, size) == text + 1 + escaped);
+    must(flux_json_verbatim(data, size)
+         == (escaped == size && memcmp(text + 1, data, size) == 0));
     text[escaped + 1] = '"';
 
     must(flux_json_check(text, escaped + 2, &newlines) == FLUX_JSON_OK);

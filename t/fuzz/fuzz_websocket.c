@@ -178,10 +178,11 @@ accept_anything(const uint8_t *data, size_t size)
 
     memcpy(offers, data, size);
 
-    if (flux_ws_accept_deflate(&d, offers, size, 13)) {
+    if (flux_ws_accept_deflate(&d, offers, size, 15, 13)) {
         must(d.length > 0 && d.length < sizeof(d.answer));
         must(memmem(offers, size, "permessage-deflate", 18) != NULL);
-        must(d.alone == (strstr(d.answer, "server_no_context") != NULL));
+        must(d.alone == (strstr(d.answer, "server_no_context") != NULL
+                         || strstr(d.answer, "bits=13") != NULL));
 
     } else {
         must(d.length == 0);

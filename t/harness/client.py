@@ -11,11 +11,11 @@ NODE = shutil.which("node")
 
 
 class Client:
-    def __init__(self, url, follow=(), ws="", **options):
+    def __init__(self, url, follow=(), ws="", node=NODE,
+                 flux=ROOT / "html/flux.js", **options):
         self.events = []
         self.process = spawn(
-            [NODE, str(ROOT / "t/client/reader.mjs"),
-             str(ROOT / "html/flux.js"), url,
+            [node, ROOT / "t/client/reader.mjs", flux, url,
              json.dumps({"follow": list(follow), **options}), ws],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._read, daemon=True).start()

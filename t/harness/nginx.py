@@ -48,6 +48,7 @@ http {{
         application/json json;
     }}
     {cluster}
+    {every_http}
     {http_conf}
 
     server {{
@@ -74,7 +75,9 @@ DEFAULTS = dict(
     http_conf="", server_conf="", main_conf="", events_conf="", more_http="",
     workers=2, connections=1024, listen="", log_level="info", module=None,
     kafka=None, brokers=None, zone="16m", properties="", root=None,
-    status=True, environment=None)
+    status=True, environment=None, launcher=(),
+    # e.g. FLUX_HTTP='flux_detach on;': all tests with another default
+    every_http=os.environ.get("FLUX_HTTP", ""))
 
 SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime error:")
@@ -167,7 +170,8 @@ class Nginx:
     def start(self, ready=True):
         # it becomes a daemon: nginx changes its binary only as one
         with open(self.prefix / "output", "ab") as output:
-            done = subprocess.run(self._argv(self.prefix / "nginx.conf"),
+            done = subprocess.run([*self.settings["launcher"],
+                                   *self._argv(self.prefix / "nginx.conf")],
                                   stdin=subprocess.DEVNULL, stdout=output,
                                   stderr=output, timeout=60,
                                   env=self._environment())

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import threading
 import urllib.parse
 
@@ -9,6 +10,19 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from .stream import Stream
+
+
+def frame(opcode, payload, fin=True):
+    """A client's frame as bytes, masked with zeros (RFC 6455, 5.2)."""
+    size = len(payload)
+    head = bytes([(0x80 if fin else 0) | opcode])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += b"\xfe" + size.to_bytes(2, "big")
+    else:
+        head += b"\xff" + size.to_bytes(8, "big")
+    return head + b"\0\0\0\0" + payload
 
 
 class WebSocket(Stream):
@@ -52,6 +66,13 @@ class WebSocket(Stream):
     @property
     def local_port(self):
         return self.connection.local_address[1]
+
+    @property
+    def wire_bytes(self):
+        """What came, the handshake's answer included: tcpi_bytes_received."""
+        info = self.connection.socket.getsockopt(socket.IPPROTO_TCP,
+                                                 socket.TCP_INFO, 136)
+        return int.from_bytes(info[128:136], sys.byteorder)
 
     def send(self, message):
         """Text and bytes as they are, the rest as JSON."""

@@ -411,6 +411,7 @@ model_writer_consume(model_writer_t *w, uint32_t number)
 {
     uint8_t           *dst;
     uint32_t           f = number / (MODEL_NUMBERS / MODEL_FEEDS), room;
+    int                step;
     flux_append_t      what;
     flux_message_t     m;
     model_content_t    content;
@@ -432,16 +433,16 @@ model_writer_consume(model_writer_t *w, uint32_t number)
         room = model_lives_in(w, number, &content);
     }
 
-    what.message_length = (uint32_t) model_message(NULL, &m, number, p->next,
-                                                   &content, room);
-    what.address_length = (uint32_t) m.address_length;
-    what.key_length = (uint32_t) m.key_length;
     what.feed = w->feed[f];
     what.partition = w->partition[number];
     what.offset = p->next;
-    what.ts = content.ts;
     what.check = (uint16_t) (number + 1);
-    what.kind = content.kind;
+    (void) model_message(NULL, &m, number, p->next, &content, room);
+    flux_log_describe(&what, &m);
+
+    for (step = 0; step < FLUX_AHEAD_STEPS; step++) {
+        flux_log_ahead(&w->log, &what, (flux_ahead_t) step);
+    }
 
     model_may_stop();
     dst = flux_log_reserve(&w->log, &what);

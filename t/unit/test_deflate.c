@@ -88,7 +88,7 @@ make_frames(void **state)
             "[{\"type\":\"update\",\"room\":\"crypto\",\"key\":\"%s-USD\","
             "\"ts\":17000%08u,\"data\":{\"price\":\"%u.%02u\","
             "\"volume\":\"%u.%06u\",\"time\":\"2026-11-05T12:%02u:%02u.%06uZ\""
-            "}},{\"type\":\"cursor\",\"cursor\":\"AQEB3q2-7wESNFZ4AQC%04u\"}]",
+            "}},{\"type\":\"cursor\",\"cursor\":\"CBBDerb7vBASNFZ4BAA%04u\"}]",
             (next_random(&seed) & 1) ? "BTC" : "ETH", next_random(&seed),
             next_random(&seed) % 70000, next_random(&seed) % 100,
             next_random(&seed) % 9000, next_random(&seed) % 1000000,
@@ -450,9 +450,43 @@ test_a_compressor_used_alone_starts_its_stream_anew(void **state)
 
 
 static void
-test_a_restart_is_due_when_it_pays(void **state)
+test_a_stream_that_follows_another_has_other_contexts(void **state)
 {
     size_t                 i;
+    uint8_t                out[1024];
+    uint64_t               last;
+    flux_deflate_t        *d = deflater();
+    flux_deflate_piece_t   piece;
+
+    (void) state;
+
+    for (i = 0; i < 10; i++) {
+        flux_deflate_next(d, out, sizeof(out), (uint8_t *) frames[i].plain,
+                          frames[i].length, &piece);
+    }
+
+    last = flux_deflate_context(d);
+    assert_int_equal(last, piece.leaves);
+    flux_deflate_destroy(d);
+
+    d = deflater();
+    flux_deflate_follow(d, last);
+
+    for (i = 0; i < 10; i++) {
+        flux_deflate_next(d, out, sizeof(out), (uint8_t *) frames[i].plain,
+                          frames[i].length, &piece);
+        assert_true(i ? piece.needs > last : piece.needs == 0);
+        assert_true(piece.leaves > last);
+    }
+
+    flux_deflate_destroy(d);
+}
+
+
+static void
+test_a_restart_is_due_when_it_pays(void **state)
+{
+    size_t                 i, n;
     uint8_t                out[1024];
     flux_deflate_t        *d = deflater();
     flux_deflate_piece_t   piece;
@@ -474,9 +508,21 @@ test_a_restart_is_due_when_it_pays(void **state)
     /* the only reader came late */
     assert_true(flux_deflate_restart_due(d, 0, 1));
 
-    for ( /* void */ ; i < 400; i++) {
-        flux_deflate_next(d, out, sizeof(out), (uint8_t *) frames[i].plain,
-                          frames[i].length, &piece);
+    /* what one waits adds up, until nobody waits */
+    assert_false(flux_deflate_restart_due(d, 5, 0));
+
+    for (n = 1; n < 20; n++) {
+        assert_false(flux_deflate_restart_due(d, 5, 1));
+    }
+
+    assert_true(flux_deflate_restart_due(d, 5, 1));
+    assert_false(flux_deflate_restart_due(d, 5, 0));
+    assert_false(flux_deflate_restart_due(d, 5, 1));
+
+    for (n = 0; n < FLUX_DEFLATE_RESTART; n += frames[i++ % FRAMES].length) {
+        flux_deflate_next(d, out, sizeof(out),
+                          (uint8_t *) frames[i % FRAMES].plain,
+                          frames[i % FRAMES].length, &piece);
     }
 
     assert_true(flux_deflate_restart_due(d, 1000000, 1));
@@ -680,6 +726,8 @@ main(void)
         cmocka_unit_test(test_an_empty_frame_is_a_piece),
         cmocka_unit_test(test_a_small_dst_is_told_and_the_stream_starts_anew),
         cmocka_unit_test(test_a_compressor_used_alone_starts_its_stream_anew),
+        cmocka_unit_test(
+            test_a_stream_that_follows_another_has_other_contexts),
         cmocka_unit_test(test_a_restart_is_due_when_it_pays),
         cmocka_unit_test(test_arguments_out_of_range_give_nothing),
         cmocka_unit_test(test_the_examples_of_the_rfc_inflate),

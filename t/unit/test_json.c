@@ -293,6 +293,8 @@ assert_escaped(const char *bytes, size_t len, const char *expected)
 
     assert_ptr_equal(end, out + size);
     assert_memory_equal(out, expected, size);
+    assert_int_equal(flux_json_verbatim(in, len),
+                     size == len && memcmp(in, out, len) == 0);
 
     free(out);
     free(in);

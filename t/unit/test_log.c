@@ -52,15 +52,12 @@ try_put(uint32_t part, int64_t offset, const char *room, const char *key,
     m.value_size = length;
     m.ts = 1000 + offset;
 
-    what.message_length = (uint32_t) flux_message_measure(&m);
-    what.address_length = (uint32_t) m.address_length;
-    what.key_length = (uint32_t) m.key_length;
     what.feed = flux.partitions[part].feed;
     what.partition = part;
     what.offset = offset;
-    what.ts = m.ts;
     what.check = (uint16_t) (offset * 3 + 1);
-    what.kind = value ? FLUX_ENTRY_RECORD : FLUX_ENTRY_DELETE;
+    flux_message_measure(&m);
+    flux_log_describe(&what, &m);
 
     dst = flux_log_reserve(&flux, &what);
 

@@ -610,6 +610,47 @@ test_the_buffer_may_move_between_two_calls(void **state)
 }
 
 
+/* in a frame's header, its payload, between fragments: not there */
+static void
+test_it_is_idle_only_between_two_messages(void **state)
+{
+    size_t            i, len;
+    uint8_t           in[64], buf[16], *end;
+    const uint8_t    *p;
+    flux_ws_parser_t  parser;
+
+    (void) state;
+
+    end = put_frame(in, FLUX_WS_OP_TEXT, "ab", 2);
+    end = put_frame(end, FIN | FLUX_WS_OP_PING, "p", 1);
+    end = put_frame(end, FIN | FLUX_WS_OP_CONTINUATION, "", 0);
+
+    flux_ws_parser_init(&parser, sizeof(buf), 0);
+    assert_true(flux_ws_idle(&parser));
+
+    for (i = 0; in + i < end; i++) {
+        p = in + i;
+        len = 1;
+        (void) flux_ws_parse(&parser, buf, &p, &len);
+        assert_int_equal(flux_ws_idle(&parser), in + i + 1 == end);
+    }
+
+    end = put_frame(in, FIN | FLUX_WS_OP_CLOSE, "", 0);
+    p = in;
+    len = (size_t) (end - in);
+    assert_int_equal(flux_ws_parse(&parser, buf, &p, &len), FLUX_WS_CLOSE);
+    assert_false(flux_ws_idle(&parser));
+
+    /* an opcode that means nothing */
+    flux_ws_parser_init(&parser, sizeof(buf), 0);
+    end = put_frame(in, FIN | 3, "", 0);
+    p = in;
+    len = (size_t) (end - in);
+    assert_int_equal(flux_ws_parse(&parser, buf, &p, &len), FLUX_WS_ERROR);
+    assert_false(flux_ws_idle(&parser));
+}
+
+
 static void
 test_a_parser_is_small(void **state)
 {
@@ -626,14 +667,17 @@ assert_agreed(const char *offers, const char *answer)
     flux_ws_deflate_t   d;
 
     assert_int_equal(flux_ws_accept_deflate(&d, (const char *) copy,
-                                            strlen(offers), 13),
+                                            strlen(offers), 15, 13),
                      answer != NULL);
     free(copy);
 
     if (answer) {
         assert_int_equal(d.length, strlen(answer));
         assert_memory_equal(d.answer, answer, d.length);
-        assert_int_equal(d.alone, strstr(answer, "server_no_context") != NULL);
+        assert_int_equal(d.alone,
+                         strstr(answer, "server_no_context") != NULL
+                         || strstr(answer, "server_max_window_bits=13")
+                            != NULL);
 
     } else {
         assert_int_equal(d.length, 0);
@@ -658,6 +702,8 @@ test_offers_of_compression_are_answered(void **state)
                   "server_no_context_takeover\t",
                   AGREED "; server_no_context_takeover");
     assert_agreed(PMD "; server_max_window_bits=15",
+                  AGREED "; server_max_window_bits=15");
+    assert_agreed(PMD "; server_max_window_bits=14",
                   AGREED "; server_max_window_bits=13");
     assert_agreed(PMD "; server_max_window_bits = \"13\"; "
                   "server_no_context_takeover; client_max_window_bits=8",
@@ -713,6 +759,7 @@ main(void)
         cmocka_unit_test(test_wrong_text_is_told_before_the_message_ends),
         cmocka_unit_test(test_a_message_over_the_limit_is_1009_at_its_header),
         cmocka_unit_test(test_the_buffer_may_move_between_two_calls),
+        cmocka_unit_test(test_it_is_idle_only_between_two_messages),
         cmocka_unit_test(test_a_parser_is_small),
         cmocka_unit_test(test_offers_of_compression_are_answered),
     };

@@ -7,7 +7,7 @@
 #include "ngx_http_flux_request.h"
 
 
-static ngx_int_t ngx_http_flux_headers_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_flux_header_filter(ngx_http_request_t *r);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_flux_next_header_filter;
@@ -17,12 +17,12 @@ void
 ngx_http_flux_add_header_filter(void)
 {
     ngx_http_flux_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_flux_headers_filter;
+    ngx_http_top_header_filter = ngx_http_flux_header_filter;
 }
 
 
 static ngx_uint_t
-ngx_http_flux_headers_has(ngx_http_request_t *r, const char *name)
+ngx_http_flux_answer_has(ngx_http_request_t *r, const char *name)
 {
     size_t            len = ngx_strlen(name);
     ngx_uint_t        i;
@@ -48,15 +48,14 @@ ngx_http_flux_headers_has(ngx_http_request_t *r, const char *name)
 
 
 static ngx_int_t
-ngx_http_flux_headers_filter(ngx_http_request_t *r)
+ngx_http_flux_header_filter(ngx_http_request_t *r)
 {
-    ngx_str_t                  origin;
     ngx_http_flux_loc_conf_t  *flcf;
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_flux_module);
 
     if ((flcf->streams == NULL && flcf->publish == NULL && flcf->status == 0)
-        || r != r->main || ngx_http_flux_headers_has(r, "Cache-Control"))
+        || r != r->main || ngx_http_flux_answer_has(r, "Cache-Control"))
     {
         /* not ours, or the handler was there */
         return ngx_http_flux_next_header_filter(r);
@@ -68,7 +67,7 @@ ngx_http_flux_headers_filter(ngx_http_request_t *r)
 
     if (flcf->status == 0) {
         /* who is not allowed to read it gets the answer without */
-        (void) ngx_http_flux_check_origin(r, flcf, &origin);
+        (void) ngx_http_flux_check_origin(r, flcf);
     }
 
     return ngx_http_flux_next_header_filter(r);

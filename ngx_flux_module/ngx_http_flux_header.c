@@ -1,0 +1,163 @@
+#include "ngx_http_flux_header.h"
+
+
+ngx_str_t *
+ngx_http_flux_header(ngx_http_request_t *r, const char *name)
+{
+    size_t            len = ngx_strlen(name);
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == len
+            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+        {
+            return &h[i].value;
+        }
+    }
+}
+
+
+/* RFC 9110, 12.4.2: a weight of 0 is "not acceptable". */
+
+static ngx_uint_t
+ngx_http_flux_refused(u_char *p, u_char *last)
+{
+    while (p < last && (*p == ';' || *p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    if (last - p < 3 || (*p | 0x20) != 'q' || p[1] != '=' || p[2] != '0') {
+        return 0;
+    }
+
+    for (p += 3; p < last && (*p == '.' || *p == '0'); p++) { /* void */ }
+
+    return p == last || *p == ' ' || *p == '\t';
+}
+
+
+/*
+ * The next element of a list (RFC 9110, 5.6.1), without its parameters; empty
+ * when it is refused.
+ */
+
+static ngx_str_t
+ngx_http_flux_list_next(u_char **from, u_char *last)
+{
+    u_char     *p, *end;
+    ngx_str_t   token;
+
+    end = ngx_strlchr(*from, last, ',');
+    end = end ? end : last;
+
+    for (p = *from; p < end && (*p == ' ' || *p == '\t'); p++) { /* void */ }
+
+    token.data = p;
+
+    while (p < end && *p != ';' && *p != ' ' && *p != '\t') {
+        p++;
+    }
+
+    token.len = ngx_http_flux_refused(p, end) ? 0 : p - token.data;
+    *from = end < last ? end + 1 : last;
+
+    return token;
+}
+
+
+ngx_uint_t
+ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
+    const char *token)
+{
+    size_t            len = ngx_strlen(name);
+    u_char           *p, *last;
+    ngx_str_t         found;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len != len
+                || ngx_strncasecmp(h[i].key.data, (u_char *) name, len) != 0)
+            {
+                continue;
+            }
+
+            p = h[i].value.data;
+            last = p + h[i].value.len;
+
+            while (p < last) {
+                found = ngx_http_flux_list_next(&p, last);
+
+                if (found.len == ngx_strlen(token)
+                    && ngx_strncasecmp(found.data, (u_char *) token, found.len)
+                       == 0)
+                {
+                    return 1;
+                }
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_table_elt_t *
+ngx_http_flux_add_header(ngx_http_request_t *r, const char *name,
+    const char *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value.data = (u_char *) value;
+    h->value.len = ngx_strlen(value);
+
+    return h;
+}
+
+
+ngx_table_elt_t *
+ngx_http_flux_add_header_str(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_flux_add_header(r, name, "");
+
+    if (h != NULL) {
+        h->value = *value;
+    }
+
+    return h;
+}
