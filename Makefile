@@ -12,7 +12,7 @@
 # BROKERS=       an existing Kafka (host:port,...): none is started then
 # SANITIZE=1     build and test with AddressSanitizer and UBSan
 # TESTS=         what `make test` hands to pytest (-k NAME, a file, ...)
-# SCENARIO=      which of p1 ... p9 `make bench` runs, and its options
+# SCENARIO=      which of p1 ... p9, slow `make bench` runs, and its options
 
 .DELETE_ON_ERROR:
 

@@ -124,7 +124,7 @@ ngx_http_flux_piece_of(ngx_http_flux_frame_t *frame, flux_deflate_t *d,
     if (frame->pieces == NULL) {
         frame->pieces = ngx_calloc(NGX_HTTP_FLUX_PIECES
                                    * sizeof(ngx_http_flux_piece_t),
-                                   frame->log);
+                                   frame->json.log);
         if (frame->pieces == NULL) {
             return NULL;
         }

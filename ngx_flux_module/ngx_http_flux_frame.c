@@ -3,63 +3,10 @@
 #include "core/flux_websocket.h"
 
 
-/* What a frame of one small record takes; larger ones grow by doubling. */
-#define NGX_HTTP_FLUX_TEXT_FIRST  512
-
-
 static ngx_int_t ngx_http_flux_frame_encode_event(ngx_http_flux_frame_t *frame,
     ngx_str_t *out, ngx_uint_t chunk);
 static ngx_int_t ngx_http_flux_frame_encode_message(
     ngx_http_flux_frame_t *frame, ngx_str_t *out);
-
-
-u_char *
-ngx_http_flux_text_extend(ngx_http_flux_text_t *text, size_t len,
-    ngx_log_t *log)
-{
-    size_t   size;
-    u_char  *p;
-
-    if (text->failed) {
-        return NULL;
-    }
-
-    if (text->size - text->len < len) {
-        size = text->size ? text->size * 2 : NGX_HTTP_FLUX_TEXT_FIRST;
-        size = ngx_max(size, text->len + len);
-
-        p = ngx_alloc(size, log);
-        if (p == NULL) {
-            text->failed = 1;
-            return NULL;
-        }
-
-        if (text->data != NULL) {
-            ngx_memcpy(p, text->data, text->len);
-            ngx_free(text->data);
-        }
-
-        text->data = p;
-        text->size = size;
-    }
-
-    p = text->data + text->len;
-    text->len += len;
-
-    return p;
-}
-
-
-void
-ngx_http_flux_text_add(ngx_http_flux_text_t *text, const void *src, size_t len,
-    ngx_log_t *log)
-{
-    u_char  *p = ngx_http_flux_text_extend(text, len, log);
-
-    if (p != NULL) {
-        ngx_memcpy(p, src, len);
-    }
-}
 
 
 ngx_http_flux_frame_t *
@@ -71,7 +18,7 @@ ngx_http_flux_frame_create(ngx_log_t *log)
 
     if (frame != NULL) {
         frame->refs = 1;
-        frame->log = log;
+        frame->json.log = log;
     }
 
     return frame;
@@ -134,7 +81,7 @@ ngx_http_flux_frame_mark(ngx_http_flux_frame_t *frame, uint64_t ordinal)
     if (frame->nmarks == frame->marks_size) {
         size = frame->marks_size ? frame->marks_size * 2 : 4;
 
-        marks = ngx_alloc(size * sizeof(ngx_http_flux_mark_t), frame->log);
+        marks = ngx_alloc(size * sizeof(ngx_http_flux_mark_t), frame->json.log);
         if (marks == NULL) {
             frame->json.failed = 1;
             return NGX_ERROR;
@@ -162,7 +109,7 @@ ngx_http_flux_frame_open(ngx_http_flux_frame_t *frame)
 {
     u_char  *p;
 
-    p = ngx_http_flux_text_extend(&frame->json, 1, frame->log);
+    p = ngx_http_flux_text_extend(&frame->json, 1);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -183,7 +130,7 @@ ngx_http_flux_frame_message(ngx_http_flux_frame_t *frame, size_t len,
         return NULL;
     }
 
-    return ngx_http_flux_text_extend(&frame->json, len, frame->log);
+    return ngx_http_flux_text_extend(&frame->json, len);
 }
 
 
@@ -202,17 +149,15 @@ ngx_http_flux_frame_close(ngx_http_flux_frame_t *frame, ngx_str_t *cursor)
     ngx_http_flux_text_t  *json = &frame->json;
 
     if (cursor->len) {
-        ngx_http_flux_text_add(json, frame->messages ? "," : "[", 1,
-                               frame->log);
-        ngx_http_flux_text_literal(json, "{\"type\":\"cursor\",\"cursor\":\"",
-                                   frame->log);
+        ngx_http_flux_text_add(json, frame->messages ? "," : "[", 1);
+        ngx_http_flux_text_literal(json, "{\"type\":\"cursor\",\"cursor\":\"");
         frame->cursor_at = json->len;
         frame->cursor_len = cursor->len;
-        ngx_http_flux_text_add(json, cursor->data, cursor->len, frame->log);
-        ngx_http_flux_text_literal(json, "\"}", frame->log);
+        ngx_http_flux_text_add(json, cursor->data, cursor->len);
+        ngx_http_flux_text_literal(json, "\"}");
     }
 
-    ngx_http_flux_text_literal(json, "]", frame->log);
+    ngx_http_flux_text_literal(json, "]");
 
     return json->failed ? NGX_ERROR : NGX_OK;
 }
@@ -276,7 +221,7 @@ ngx_http_flux_frame_encode_event(ngx_http_flux_frame_t *frame, ngx_str_t *out,
         len += sizeof("id: \n") - 1 + frame->cursor_len;
     }
 
-    p = ngx_alloc(len + NGX_SIZE_T_LEN + sizeof("\r\n\r\n") - 1, frame->log);
+    p = ngx_alloc(len + NGX_SIZE_T_LEN + sizeof("\r\n\r\n") - 1, frame->json.log);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -316,7 +261,7 @@ ngx_http_flux_frame_encode_message(ngx_http_flux_frame_t *frame,
 {
     size_t  len;
 
-    out->data = ngx_alloc(FLUX_WS_HEADER_MAX + frame->json.len, frame->log);
+    out->data = ngx_alloc(FLUX_WS_HEADER_MAX + frame->json.len, frame->json.log);
     if (out->data == NULL) {
         return NGX_ERROR;
     }
@@ -338,7 +283,7 @@ ngx_http_flux_frame_after(ngx_http_flux_frame_t *frame, uint64_t ordinal)
     ngx_uint_t              i;
     ngx_http_flux_frame_t  *rest;
 
-    rest = ngx_http_flux_frame_create(frame->log);
+    rest = ngx_http_flux_frame_create(frame->json.log);
     if (rest == NULL) {
         return NULL;
     }

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_flux_module.h"
+#include "ngx_http_flux_text.h"
 
 
 #define NGX_HTTP_FLUX_AS_JSON         0     /* the body of a poll */
@@ -41,16 +42,6 @@ typedef struct {
 } ngx_http_flux_piece_t;
 
 
-/* Text that grows.  `failed` stays set once memory ran out. */
-
-typedef struct {
-    u_char    *data;
-    size_t     len;
-    size_t     size;
-    unsigned   failed:1;
-} ngx_http_flux_text_t;
-
-
 typedef struct {
     ngx_uint_t             refs;
     ngx_uint_t             messages;    /* without the cursor */
@@ -61,7 +52,6 @@ typedef struct {
     ngx_uint_t             nmarks, marks_size;
     ngx_str_t              encoded[NGX_HTTP_FLUX_ENCODINGS];
     ngx_http_flux_piece_t *pieces;      /* NULL, or PIECES of them */
-    ngx_log_t             *log;
 } ngx_http_flux_frame_t;
 
 
@@ -100,15 +90,5 @@ ngx_str_t *ngx_http_flux_frame_encode(ngx_http_flux_frame_t *frame,
 /* A new frame of the messages behind an ordinal, with the same cursor. */
 ngx_http_flux_frame_t *ngx_http_flux_frame_after(ngx_http_flux_frame_t *frame,
     uint64_t ordinal);
-
-/* Makes place for `len` more bytes and returns it, or NULL. */
-u_char *ngx_http_flux_text_extend(ngx_http_flux_text_t *text, size_t len,
-    ngx_log_t *log);
-void ngx_http_flux_text_add(ngx_http_flux_text_t *text, const void *p,
-    size_t len, ngx_log_t *log);
-
-#define ngx_http_flux_text_literal(text, s, log)                              \
-    ngx_http_flux_text_add(text, s, sizeof(s) - 1, log)
-
 
 #endif /* _NGX_HTTP_FLUX_FRAME_H_INCLUDED_ */

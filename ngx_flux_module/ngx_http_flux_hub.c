@@ -88,11 +88,15 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     hub->turn.handler = ngx_http_flux_hub_turn;
     hub->turn.log = cycle->log;
 
+    /* nginx's debug log reads behind it */
+
     hub->retry.handler = ngx_http_flux_hub_retry;
+    hub->retry.data = hub;
     hub->retry.log = cycle->log;
     hub->retry.cancelable = 1;
 
     hub->second.handler = ngx_http_flux_hub_second;
+    hub->second.data = hub;
     hub->second.log = cycle->log;
     hub->second.cancelable = 1;
     ngx_add_timer(&hub->second, NGX_HTTP_FLUX_SECOND);

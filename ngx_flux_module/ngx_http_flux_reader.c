@@ -427,6 +427,14 @@ ngx_http_flux_reader_push_bytes(ngx_http_flux_reader_t *reader,
 }
 
 
+static void
+ngx_http_flux_talk_begin(ngx_http_flux_text_t *text)
+{
+    ngx_memzero(text, sizeof(ngx_http_flux_text_t));
+    text->log = ngx_http_flux_hub.log;
+}
+
+
 /* TLS and HTTP/2 want bytes that were begun to stay where they are. */
 
 static ngx_int_t
@@ -439,7 +447,7 @@ ngx_http_flux_reader_push_told(ngx_http_flux_reader_t *reader)
     if (talk->telling.len == 0) {
         talk->telling = talk->told;
         talk->sent = 0;
-        ngx_memzero(&talk->told, sizeof(ngx_http_flux_text_t));
+        ngx_http_flux_talk_begin(&talk->told);
     }
 
     bytes.data = talk->telling.data;
@@ -449,7 +457,7 @@ ngx_http_flux_reader_push_told(ngx_http_flux_reader_t *reader)
 
     if (rc == NGX_OK) {
         ngx_free(talk->telling.data);
-        ngx_memzero(&talk->telling, sizeof(ngx_http_flux_text_t));
+        ngx_http_flux_talk_begin(&talk->telling);
 
         if (talk->told.len == 0) {
             ngx_free(talk);
@@ -548,6 +556,8 @@ ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader, u_char *bytes,
             return NGX_ERROR;
         }
 
+        ngx_http_flux_talk_begin(&talk->told);
+        ngx_http_flux_talk_begin(&talk->telling);
         reader->talk = talk;
     }
 
@@ -555,7 +565,7 @@ ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader, u_char *bytes,
         return NGX_ERROR;
     }
 
-    ngx_http_flux_text_add(&talk->told, bytes, len, ngx_http_flux_hub.log);
+    ngx_http_flux_text_add(&talk->told, bytes, len);
 
     return talk->told.failed ? NGX_ERROR : NGX_OK;
 }

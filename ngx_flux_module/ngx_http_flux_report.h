@@ -7,6 +7,7 @@
 #define _NGX_HTTP_FLUX_REPORT_H_INCLUDED_
 
 
+#include "ngx_http_flux_text.h"
 #include "ngx_http_flux_zone.h"
 
 
@@ -49,17 +50,6 @@ typedef struct {
 } ngx_http_flux_report_t;
 
 
-/* A text that grows.  Once memory is short it stays as it is and `failed`. */
-
-typedef struct {
-    ngx_pool_t                        *pool;
-    u_char                            *start;
-    u_char                            *pos;
-    u_char                            *end;
-    unsigned                           failed:1;
-} ngx_http_flux_text_t;
-
-
 /* In the order of the zone's counters. */
 extern ngx_str_t  ngx_http_flux_transport_names[NGX_HTTP_FLUX_TRANSPORTS];
 extern ngx_str_t  ngx_http_flux_end_names[NGX_HTTP_FLUX_ENDS];
@@ -79,14 +69,6 @@ int64_t ngx_http_flux_report_lag(ngx_http_flux_report_partition_t *partition);
 /* Why the partition cannot be read, for people; NULL: it can. */
 const char *ngx_http_flux_report_error(
     ngx_http_flux_report_partition_t *partition);
-
-
-/* A place for so many bytes at text->pos, or NULL. */
-u_char *ngx_http_flux_text_reserve(ngx_http_flux_text_t *text, size_t size);
-
-/* As ngx_slprintf(). */
-void ngx_http_flux_text_print(ngx_http_flux_text_t *text, const char *fmt,
-    ...);
 
 
 void ngx_http_flux_report_json(ngx_http_flux_report_t *report,

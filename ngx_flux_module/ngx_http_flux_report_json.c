@@ -251,16 +251,14 @@ ngx_http_flux_json_string(ngx_http_flux_text_t *text, const u_char *data,
 
     size = flux_json_escaped_size(data, len) + 2;
 
-    p = ngx_http_flux_text_reserve(text, size);
+    p = ngx_http_flux_text_extend(text, size);
     if (p == NULL) {
         return;
     }
 
     *p++ = '"';
     p = flux_json_escape(p, data, len);
-    *p++ = '"';
-
-    text->pos = p;
+    *p = '"';
 }
 
 

@@ -315,7 +315,7 @@ ngx_http_flux_prometheus_label(ngx_http_flux_text_t *text, ngx_str_t *value)
     int      length;
     u_char  *p, *last, *dst;
 
-    dst = ngx_http_flux_text_reserve(text, value->len * 3);
+    dst = ngx_http_flux_text_extend(text, value->len * 3);
     if (dst == NULL) {
         return;
     }
@@ -342,5 +342,5 @@ ngx_http_flux_prometheus_label(ngx_http_flux_text_t *text, ngx_str_t *value)
         }
     }
 
-    text->pos = dst;
+    text->len = dst - text->data;
 }

@@ -189,7 +189,7 @@ ngx_http_flux_snapshot_room(ngx_http_flux_behind_t *behind,
 
     rc = ngx_http_flux_snapshot_items(behind, frame, room);
 
-    ngx_http_flux_text_literal(&frame->json, "]}", frame->log);
+    ngx_http_flux_text_literal(&frame->json, "]}");
 
     if (frame->json.failed) {
         return NGX_ERROR;
@@ -233,7 +233,7 @@ ngx_http_flux_snapshot_state(ngx_http_flux_frame_t *frame,
         return NGX_ERROR;
     }
 
-    p = ngx_http_flux_text_extend(&frame->json, len, frame->log);
+    p = ngx_http_flux_text_extend(&frame->json, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -258,13 +258,12 @@ ngx_http_flux_snapshot_reset(ngx_http_flux_frame_t *frame,
         return;
     }
 
-    ngx_http_flux_text_literal(json, "{\"type\":\"reset\",\"room\":\"",
-                               frame->log);
+    ngx_http_flux_text_literal(json, "{\"type\":\"reset\",\"room\":\"");
     ngx_http_flux_text_add(json, room->room->sn.str.data,
-                           room->room->sn.str.len, frame->log);
-    ngx_http_flux_text_literal(json, "\",\"reason\":\"", frame->log);
-    ngx_http_flux_text_add(json, reason->data, reason->len, frame->log);
-    ngx_http_flux_text_literal(json, "\"}", frame->log);
+                           room->room->sn.str.len);
+    ngx_http_flux_text_literal(json, "\",\"reason\":\"");
+    ngx_http_flux_text_add(json, reason->data, reason->len);
+    ngx_http_flux_text_literal(json, "\"}");
 }
 
 
@@ -284,26 +283,25 @@ ngx_http_flux_snapshot_open(ngx_http_flux_behind_t *behind,
         return;
     }
 
-    ngx_http_flux_text_literal(json, "{\"type\":\"snapshot\",\"room\":\"",
-                               frame->log);
+    ngx_http_flux_text_literal(json, "{\"type\":\"snapshot\",\"room\":\"");
     ngx_http_flux_text_add(json, room->room->sn.str.data,
-                           room->room->sn.str.len, frame->log);
-    ngx_http_flux_text_literal(json, "\",\"complete\":", frame->log);
+                           room->room->sn.str.len);
+    ngx_http_flux_text_literal(json, "\",\"complete\":");
 
     if (ready) {
-        ngx_http_flux_text_literal(json, "true,", frame->log);
+        ngx_http_flux_text_literal(json, "true,");
 
     } else {
-        ngx_http_flux_text_literal(json, "false,", frame->log);
+        ngx_http_flux_text_literal(json, "false,");
     }
 
     *more = json->len;
 
     if (behind->snapshot->given != NULL) {
-        ngx_http_flux_text_literal(json, "\"more\":true,", frame->log);
+        ngx_http_flux_text_literal(json, "\"more\":true,");
     }
 
-    ngx_http_flux_text_literal(json, "\"items\":[", frame->log);
+    ngx_http_flux_text_literal(json, "\"items\":[");
 }
 
 
@@ -408,8 +406,7 @@ ngx_http_flux_snapshot_key(ngx_http_flux_behind_t *behind,
         at = flux_message_item_at(entry->address_length);
         len = entry->message_length - at;
 
-        p = ngx_http_flux_text_extend(&frame->json, len + 1 + (items != 0),
-                                      frame->log);
+        p = ngx_http_flux_text_extend(&frame->json, len + 1 + (items != 0));
         if (p == NULL) {
             break;
         }

@@ -231,6 +231,7 @@ ngx_http_flux_state_to(ngx_http_flux_reader_t *reader, ngx_uint_t version,
     ngx_http_flux_text_t   text;
 
     ngx_memzero(&text, sizeof(ngx_http_flux_text_t));
+    text.log = hub->log;
 
     for (i = 0; i < reader->channel->nrooms; i++) {
         room = reader->channel->links[i].room;
@@ -242,12 +243,11 @@ ngx_http_flux_state_to(ngx_http_flux_reader_t *reader, ngx_uint_t version,
         }
 
         if (text.len) {
-            ngx_http_flux_text_literal(&text, ",", hub->log);
+            ngx_http_flux_text_literal(&text, ",");
         }
 
         p = ngx_http_flux_text_extend(&text, room->sn.str.len
-                                             + NGX_HTTP_FLUX_STATE_LEN,
-                                      hub->log);
+                                             + NGX_HTTP_FLUX_STATE_LEN);
         if (p == NULL) {
             break;
         }

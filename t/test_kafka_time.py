@@ -186,8 +186,9 @@ def test_stale_is_told_by_room_and_answers_a_waiting_poll(
     n = nginx(kafka=kafka, server_conf=ROOMS,
               http_conf=feed(topic, "stale 3s; room key;"))
     at = ms()
-    kafka.send(topic, {"n": 1}, key="quiet", timestamp=at)
+    # in this order: who has seen the quiet one is past the other
     kafka.send(topic, {"n": 1}, key="busy", timestamp=at + 3600000)
+    kafka.send(topic, {"n": 1}, key="quiet", timestamp=at)
     quiet, busy = n.ws("/live/quiet"), n.sse("/live/busy")
     quiet.wait_value("f/quiet", "quiet", {"n": 1})
     busy.wait_value("f/busy", "busy", {"n": 1})

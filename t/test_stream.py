@@ -57,3 +57,15 @@ def test_a_cursor_is_understood_while_a_partition_has_no_record_yet(
         assert [m["type"] for m in answer.messages] \
             == ["update"] * len(expected)
         assert sorted(m["data"]["n"] for m in answer.messages) == expected
+
+
+def test_streams_with_nginx_telling_all_it_does(kafka, nginx, module):
+    topic = kafka.create_topic()
+    kafka.send(topic, {"n": 1}, key="a")
+    n = nginx(kafka=kafka, log_level="debug",
+              http_conf=f"flux_feed f {{ topic {topic}; stale 2s; }}",
+              server_conf="location = /live { flux_stream f; }")
+    r = n.sse("/live")
+    assert r.wait_snapshot("f").values == {"a": {"n": 1}}
+    kafka.send(topic, {"n": 2}, key="a")
+    r.wait_value("f", "a", {"n": 2})

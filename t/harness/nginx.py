@@ -18,7 +18,8 @@ from .sse import Sse
 from .ws import WebSocket
 
 MODULE = BUILD / "ngx_http_flux_module.so"
-BINARY = os.environ.get("NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
+# NGINX would be taken for sockets that it inherits
+BINARY = os.environ.get("FLUX_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
 
 CONFIG = """\
 worker_processes {workers};

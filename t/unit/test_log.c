@@ -871,6 +871,86 @@ test_a_record_found_at_both_its_places_counts_once(void **state)
 }
 
 
+/* --- memory ---------------------------------------------------------------- */
+
+#define MOST  8192
+
+
+/* Takes what there is; *end is where a piece of this kind is to begin. */
+
+static void
+take_fresh(flux_fresh_t *known, const uint8_t **ring_end,
+    const uint8_t **nodes_end)
+{
+    size_t    size;
+    uint8_t  *memory;
+
+    while ((size = flux_log_fresh(&flux, known, MOST, &memory)) != 0) {
+        assert_in_range(size, 1, MOST);
+
+        if (memory >= flux.ring) {
+            assert_true(memory >= *ring_end);
+            *ring_end = memory + size;
+
+        } else {
+            assert_true(memory >= *nodes_end);
+            *nodes_end = memory + size;
+        }
+    }
+}
+
+
+static void
+test_fresh_memory_is_told_of_once_and_ahead_of_the_writer(void **state)
+{
+    int             i;
+    char            key[16], value[1000];
+    uint64_t        used, full;
+    flux_fresh_t    known = { 0, 0 };
+    const uint8_t  *nodes = (const uint8_t *) flux.nodes;
+    const uint8_t  *ring_end = flux.ring, *nodes_end = nodes;
+
+    (void) state;
+
+    take_fresh(&known, &ring_end, &nodes_end);
+    assert_ptr_equal(ring_end, flux.ring);
+    assert_ptr_equal(nodes_end, nodes);
+
+    memset(value, '1', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    full = flux.ring_size;
+
+    for (i = 0; flux_log_head(&flux) - full < full; i++) {
+        sprintf(key, "k%d", i);
+        put("room", key, value);
+
+        take_fresh(&known, &ring_end, &nodes_end);
+
+        used = flux_log_head(&flux) - full;
+
+        if (used > full) {
+            used = full;
+        }
+
+        assert_true((uint64_t) (ring_end - flux.ring) >= used);
+        assert_true((uint64_t) (ring_end - flux.ring) <= full);
+        assert_true((uint64_t) (ring_end - flux.ring) <= used + MOST);
+        assert_true((uint64_t) (nodes_end - nodes)
+                    >= flux.header->used * sizeof(flux_node_t));
+    }
+
+    assert_ptr_equal(ring_end, flux.ring + full);
+
+    /* the second lap has what the first one touched */
+
+    for (i = 0; i < 100; i++) {
+        put("room", "k", value);
+        take_fresh(&known, &ring_end, &nodes_end);
+        assert_ptr_equal(ring_end, flux.ring + full);
+    }
+}
+
+
 int
 main(void)
 {
@@ -901,6 +981,7 @@ main(void)
         CASE(test_a_skipped_offset_is_counted_and_passed),
         CASE(test_recovery_finds_moved_records_and_their_order),
         CASE(test_a_record_found_at_both_its_places_counts_once),
+        CASE(test_fresh_memory_is_told_of_once_and_ahead_of_the_writer)
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
