@@ -39,7 +39,8 @@ def expect_reset(reader, reason, values, room="f"):
 # --- unreadable, foreign --------------------------------------------------------
 
 @pytest.mark.parametrize("cursor", [
-    "0", "garbage", "A" * 4000, "%00", "../../etc/passwd", "\u00e4", "-_-_"])
+    "0", "garbage", "A" * 4000, "%00", "../../etc/passwd", "\u00e4", "-_-_",
+    "AQEB3q2-7wESNFZ4AQC675oVq82zpYqP7nsXZg"])      # of the first layout
 def test_unreadable_cursor_is_reset_as_invalid(
         kafka, nginx, module, cursor):
     topic = kafka.create_topic()
