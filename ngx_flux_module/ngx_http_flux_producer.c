@@ -471,7 +471,8 @@ ngx_http_flux_producer_create_topic(ngx_http_flux_cluster_t *cluster,
                NGX_HTTP_FLUX_CREATE_TIMEOUT, text, sizeof(text));
     rd_kafka_AdminOptions_set_opaque(options, creation);
 
-    rd_kafka_CreateTopics(producer->client.handle, &new, 1, options, producer->client.queue);
+    rd_kafka_CreateTopics(producer->client.handle, &new, 1, options,
+                          producer->client.queue);
 
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_NewTopic_destroy(new);
