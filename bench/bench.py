@@ -173,12 +173,14 @@ def p3(kafka, options):
     rows = {}
     topic = kafka.topic()
     kafka.fill(topic, 100)
-    lean = {"server": "flux_detach on;"}
+    whole = {"http": "limit_conn_zone $binary_remote_addr zone=all:10m;",
+             "server": "access_log access.log; limit_conn all 20000;"}
+    lean = {"server": "access_log access.log; flux_detach on;"}
     contenders = [
         (kind, transport, more)
         for kind, transports, more in [
-            (Flux, "ws sse", {}), (Flux, "ws sse", lean),
-            (FluxTls, "ws sse", {}), (FluxTls, "ws sse", lean),
+            (Flux, "ws sse", whole), (Flux, "ws sse", lean),
+            (FluxTls, "ws sse", whole), (FluxTls, "ws sse", lean),
             (Nchan, "ws sse", {}), (WebSockets, "ws", {}),
             (SocketIO, "ws", {})]
         for transport in transports.split()]
@@ -189,7 +191,7 @@ def p3(kafka, options):
                 continue
             row = " ".join([kind.name, transport,
                             *(["TLS 1.3"] if kind is FluxTls else []),
-                            *(["flux_detach"] if more else [])])
+                            *(["flux_detach"] if more is lean else [])])
             try:
                 with kind(kafka.brokers, topic, **more) as server:
                     if kind is FluxTls:

@@ -207,20 +207,22 @@ class Flux(Nginx):
     scheme = "http"
 
     def __init__(self, brokers, topic, zone="64m", feed="", server="",
-                 stream="room", module=None, compress="off", **options):
+                 stream="room", module=None, compress="off", http="",
+                 **options):
         options.pop("rate", None)
         super().__init__(**options)
         self.brokers, self.topic = brokers, topic
         self.zone, self.feed, self.more = zone, feed, server
         self.stream = stream
         self.module = module or BUILD / "ngx_http_flux_module.so"
-        self.compress = compress
+        self.compress, self.http = compress, http
         self.path = "/live"
 
     def start(self, ready=True):
         self.start_nginx(
             self.module,
-            f"""connection_pool_size 384; request_pool_size 832;
+            f"""connection_pool_size 384; request_pool_size 864;
+    {self.http}
     flux_zone flux {self.zone};
     flux_kafka main {{ brokers {self.brokers}; }}
     flux_feed room {{ topic {self.topic}; {self.feed} }}""",

@@ -11,7 +11,7 @@ static void ngx_http_flux_channel_add_feed(ngx_http_flux_channel_t *channel,
     ngx_http_flux_feed_t *feed);
 
 
-/* --- channels -------------------------------------------------------------- */
+/* --- channels ------------------------------------------------------------ */
 
 static int ngx_libc_cdecl
 ngx_http_flux_compare_addresses(const void *one, const void *two)
@@ -398,7 +398,7 @@ ngx_http_flux_channel_forget(ngx_http_flux_channel_t *channel)
 }
 
 
-/* --- what the log brings --------------------------------------------------- */
+/* --- what the log brings ------------------------------------------------- */
 
 void
 ngx_http_flux_channel_mark(ngx_http_flux_channel_t *channel)
@@ -536,7 +536,7 @@ ngx_http_flux_channel_fall_back(ngx_http_flux_channel_t *channel)
 }
 
 
-/* --- cursors --------------------------------------------------------------- */
+/* --- cursors ------------------------------------------------------------- */
 
 int64_t
 ngx_http_flux_channel_expired(ngx_http_flux_channel_t *channel)

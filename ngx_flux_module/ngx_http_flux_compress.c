@@ -59,7 +59,7 @@ ngx_http_flux_deflate_alone(void)
 }
 
 
-/* --- pieces ---------------------------------------------------------------- */
+/* --- pieces -------------------------------------------------------------- */
 
 static ngx_int_t
 ngx_http_flux_piece_make(ngx_http_flux_piece_t *piece, flux_deflate_t *d,
@@ -149,7 +149,7 @@ ngx_http_flux_piece_of(ngx_http_flux_frame_t *frame, flux_deflate_t *d,
 }
 
 
-/* --- the stream of a channel ----------------------------------------------- */
+/* --- the stream of a channel --------------------------------------------- */
 
 void
 ngx_http_flux_compress_close(ngx_http_flux_deflate_t *stream)
@@ -355,7 +355,7 @@ ngx_http_flux_compress_echo(ngx_str_t *text, ngx_uint_t opcode, ngx_str_t *out,
 #endif
 
 
-/* --- what clients send ----------------------------------------------------- */
+/* --- what clients send --------------------------------------------------- */
 
 ngx_int_t
 ngx_http_flux_inflate(const u_char *p, size_t len, size_t max, ngx_str_t *out)

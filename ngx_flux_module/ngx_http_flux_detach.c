@@ -129,7 +129,7 @@ ngx_http_flux_detach_buffers(ngx_connection_t *c, ngx_http_connection_t *hc)
 }
 
 
-/* --- events ---------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------- */
 
 static void
 ngx_http_flux_detached_read(ngx_event_t *ev)
@@ -196,7 +196,7 @@ ngx_http_flux_detached_discard(ngx_http_flux_reader_t *reader)
 }
 
 
-/* --- the end --------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------- */
 
 void
 ngx_http_flux_detached_close(ngx_http_flux_reader_t *reader)

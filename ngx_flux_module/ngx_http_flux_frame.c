@@ -81,7 +81,8 @@ ngx_http_flux_frame_mark(ngx_http_flux_frame_t *frame, uint64_t ordinal)
     if (frame->nmarks == frame->marks_size) {
         size = frame->marks_size ? frame->marks_size * 2 : 4;
 
-        marks = ngx_alloc(size * sizeof(ngx_http_flux_mark_t), frame->json.log);
+        marks = ngx_alloc(size * sizeof(ngx_http_flux_mark_t),
+                          frame->json.log);
         if (marks == NULL) {
             frame->json.failed = 1;
             return NGX_ERROR;
@@ -221,7 +222,8 @@ ngx_http_flux_frame_encode_event(ngx_http_flux_frame_t *frame, ngx_str_t *out,
         len += sizeof("id: \n") - 1 + frame->cursor_len;
     }
 
-    p = ngx_alloc(len + NGX_SIZE_T_LEN + sizeof("\r\n\r\n") - 1, frame->json.log);
+    p = ngx_alloc(len + NGX_SIZE_T_LEN + sizeof("\r\n\r\n") - 1,
+                  frame->json.log);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -261,7 +263,8 @@ ngx_http_flux_frame_encode_message(ngx_http_flux_frame_t *frame,
 {
     size_t  len;
 
-    out->data = ngx_alloc(FLUX_WS_HEADER_MAX + frame->json.len, frame->json.log);
+    out->data = ngx_alloc(FLUX_WS_HEADER_MAX + frame->json.len,
+                          frame->json.log);
     if (out->data == NULL) {
         return NGX_ERROR;
     }

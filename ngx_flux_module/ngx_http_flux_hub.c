@@ -236,7 +236,7 @@ ngx_http_flux_hub_map_feeds(void)
 }
 
 
-/* --- reading the log ------------------------------------------------------ */
+/* --- reading the log ----------------------------------------------------- */
 
 void
 ngx_http_flux_hub_scan(void)
@@ -375,7 +375,7 @@ ngx_http_flux_hub_place(flux_entry_t *entry)
 }
 
 
-/* --- changes that no message tells ---------------------------------------- */
+/* --- changes that no message tells --------------------------------------- */
 
 static void
 ngx_http_flux_hub_status(flux_entry_t *entry)
@@ -544,7 +544,7 @@ ngx_http_flux_hub_lost(void)
 }
 
 
-/* A room's first entry tells its node's number, which may have been another's. */
+/* A room's first entry tells its node's number, maybe another's before. */
 
 static void
 ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position)
@@ -585,7 +585,7 @@ ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position)
 }
 
 
-/* --- the turn -------------------------------------------------------------- */
+/* --- the turn ------------------------------------------------------------ */
 
 void
 ngx_http_flux_hub_wake(ngx_event_t *ev)

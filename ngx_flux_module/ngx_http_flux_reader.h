@@ -130,6 +130,37 @@ ngx_int_t ngx_http_flux_reader_create(ngx_http_request_t *r,
     ngx_http_flux_transport_t *transport, ngx_http_flux_channel_t *channel,
     ngx_str_t *cursor, ngx_msec_t wait);
 
+/* Counts it, or no longer, for its channel's feeds and rooms. */
+void ngx_http_flux_reader_seat(ngx_http_flux_reader_t *reader, ngx_uint_t on);
+
+/* Bytes that went out count for the statistics. */
+void ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes);
+
+/* Sets the timer for the next time that something is due. */
+void ngx_http_flux_reader_arm(ngx_http_flux_reader_t *reader);
+
+/* What the timer was set for.  The reader may be gone afterwards. */
+void ngx_http_flux_reader_due(ngx_http_flux_reader_t *reader);
+
+/* Ends the stream by our own will.  The reader is gone afterwards. */
+void ngx_http_flux_reader_end(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_end_t why);
+
+/* The stream is broken, or over: as ngx_http_finalize_request(). */
+void ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc);
+
+/* A copy of the last cursor that it was sent, or nothing. */
+ngx_str_t ngx_http_flux_reader_last(ngx_http_flux_reader_t *reader);
+
+/* From now on the reader does not end with its request. */
+void ngx_http_flux_reader_keep(ngx_http_flux_reader_t *reader);
+
+/* Frees one that was ended, and its memory. */
+void ngx_http_flux_reader_free(void *data);
+
+
+/* --- ngx_http_flux_reader_send.c --- */
+
 /*
  * Sends a frame to a reader who stands right before it, now or with the next
  * ngx_http_flux_batch_submit(): until then nothing else may be sent to it.
@@ -149,14 +180,28 @@ ngx_int_t ngx_http_flux_reader_tell(ngx_http_flux_reader_t *reader,
 ngx_int_t ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader,
     u_char *bytes, size_t len);
 
-/* Has what was told go out: NGX_DONE when the reader is gone thereby. */
+/*
+ * Sends what there is to send: a frame that was begun, what was told, a frame.
+ * NGX_OK: all went; NGX_AGAIN: the socket is full; NGX_DONE: the reader is
+ * gone.
+ */
 ngx_int_t ngx_http_flux_reader_flush(ngx_http_flux_reader_t *reader);
+
+/* The socket takes something.  The reader may be gone afterwards. */
+void ngx_http_flux_reader_writable(ngx_http_flux_reader_t *reader);
+void ngx_http_flux_reader_write(ngx_http_request_t *r);
+
+
+/* --- ngx_http_flux_reader_place.c --- */
 
 /* Goes on with what it has missed, if it can.  It may be gone afterwards. */
 void ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader);
 
 /* Takes it from the front: it goes on by the log, soon. */
 void ngx_http_flux_reader_fall_back(ngx_http_flux_reader_t *reader);
+
+/* Takes it from wherever it stands or waits. */
+void ngx_http_flux_reader_leave(ngx_http_flux_reader_t *reader);
 
 /* The cursor of where a reader at the front stands. */
 ngx_str_t *ngx_http_flux_reader_place(ngx_http_flux_reader_t *reader,
@@ -169,30 +214,6 @@ ngx_str_t *ngx_http_flux_reader_place(ngx_http_flux_reader_t *reader,
 ngx_int_t ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
     ngx_http_flux_channel_t *channel, ngx_str_t *cursor);
 
-/* Ends the stream by our own will.  The reader is gone afterwards. */
-void ngx_http_flux_reader_end(ngx_http_flux_reader_t *reader,
-    ngx_http_flux_end_t why);
-
-/* The stream is broken, or over: as ngx_http_finalize_request(). */
-void ngx_http_flux_reader_close(ngx_http_flux_reader_t *reader, ngx_int_t rc);
-
-/* What the timer was set for.  The reader may be gone afterwards. */
-void ngx_http_flux_reader_due(ngx_http_flux_reader_t *reader);
-
-/* The socket takes something.  The reader may be gone afterwards. */
-void ngx_http_flux_reader_writable(ngx_http_flux_reader_t *reader);
-
-/* A copy of the last cursor that it was sent, or nothing. */
-ngx_str_t ngx_http_flux_reader_last(ngx_http_flux_reader_t *reader);
-
-/* From now on the reader does not end with its request. */
-void ngx_http_flux_reader_keep(ngx_http_flux_reader_t *reader);
-
-/* Frees one that was ended, and its memory. */
-void ngx_http_flux_reader_free(void *data);
-
-/* Bytes that went out count for the statistics. */
-void ngx_http_flux_reader_count(ngx_http_flux_reader_t *reader, size_t bytes);
 
 /* --- ngx_http_flux_detach.c --- */
 

@@ -48,7 +48,7 @@ ngx_http_flux_transport_t  ngx_http_flux_websocket = {
 };
 
 
-/* --- handshake: RFC 6455 section 4.2 --------------------------------------- */
+/* --- handshake: RFC 6455 section 4.2 ------------------------------------- */
 
 ngx_int_t
 ngx_http_flux_websocket_check(ngx_http_request_t *r)
@@ -237,7 +237,7 @@ ngx_http_flux_ws_context(ngx_http_flux_reader_t *reader)
 }
 
 
-/* --- sending --------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------- */
 
 static ngx_uint_t
 ngx_http_flux_ws_encoding(ngx_http_flux_reader_t *reader)
@@ -339,7 +339,7 @@ ngx_http_flux_ws_close(ngx_http_flux_reader_t *reader, ngx_uint_t code)
 }
 
 
-/* --- receiving ------------------------------------------------------------- */
+/* --- receiving ----------------------------------------------------------- */
 
 static void
 ngx_http_flux_ws_read(ngx_http_request_t *r)

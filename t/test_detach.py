@@ -29,9 +29,6 @@ from test_transports_access import (                        # noqa: F401
     test_heartbeats,
     test_pings_that_are_answered_keep_a_websocket,
     test_two_missed_pongs_end_a_websocket)
-from test_transports_compress import (                      # noqa: F401
-    test_heartbeats_and_the_end_in_a_gzip_stream,
-    test_readers_that_come_and_go_get_the_same)
 from test_transports_wire import certificate, tls           # noqa: F401
 
 

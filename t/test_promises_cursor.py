@@ -39,7 +39,8 @@ def expect_reset(reader, reason, values, room="f"):
 # --- unreadable, foreign --------------------------------------------------------
 
 @pytest.mark.parametrize("cursor", [
-    "0", "garbage", "A" * 4000, "%00", "../../etc/passwd", "\u00e4", "-_-_"])
+    "0", "garbage", "A" * 4000, "%00", "../../etc/passwd", "\u00e4", "-_-_",
+    "AQEB3q2-7wESNFZ4AQC675oVq82zpYqP7nsXZg"])      # of the first layout
 def test_unreadable_cursor_is_reset_as_invalid(
         kafka, nginx, module, cursor):
     topic = kafka.create_topic()
@@ -122,6 +123,44 @@ def test_cursor_that_the_log_no_longer_reaches_is_reset_as_expired(
     expect_reset(n.again(reader), "expired",
                  {"a": {"n": 0, "p": ""},
                   "k": {"n": last[1], "p": "x" * 2000}})
+
+
+def test_quiet_room_of_many_partitions_beside_a_busy_one_is_not_reset(
+        kafka, nginx, module, transport):
+    """What it lost before the reader came does not matter to the reader."""
+    topic = kafka.create_topic(partitions=4)
+    n = nginx(kafka=kafka, zone="1m", http_conf=feed(topic, "room header:r;"),
+              server_conf="location ~ ^/live/(.+)$ { flux_stream f/$1; }")
+    for i in range(40):
+        kafka.send(topic, {"n": i}, key=f"k{i % 4}", partition=i % 4,
+                   headers=[("r", b"quiet")])
+
+    def laps(count):
+        for i in range(count * 400):
+            kafka.produce(topic, {"n": i, "p": "x" * 2000}, key=f"b{i % 4}",
+                          partition=i % 4, headers=[("r", b"busy")])
+        kafka.flush()
+        all = sum(kafka.end_offsets(topic).values())
+        wait_for(lambda: n.status()["feeds"]["f"]["records"] == all, 20,
+                 "all was read")
+
+    laps(6)
+    reader = getattr(n, transport)("/live/quiet")
+    reader.wait_snapshot("f/quiet")
+    drop(reader)
+    laps(2)
+    again = n.again(reader)
+    for i in range(8):
+        kafka.send(topic, {"n": 100 + i}, key=f"k{i % 4}", partition=i % 4,
+                   headers=[("r", b"quiet")])
+    again.wait_updates(8)
+    assert sorted(d["n"] for d in again.data()) == list(range(100, 108))
+    assert not again.of_type("snapshot")
+    check_no_reset(again.messages)
+    # and what it did miss is told
+    laps(2)
+    assert "reset" in {m["type"] for m in n.poll(
+        "/live/quiet", cursor=reader.cursor, wait="0s").messages}
 
 
 def test_cursor_older_than_kafkas_retention_is_reset_as_expired(

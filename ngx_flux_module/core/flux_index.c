@@ -555,6 +555,53 @@ flux_index_moved(flux_log_t *log, const flux_entry_t *entry, uint64_t to)
 }
 
 
+/* A kill in between leaves one that promises less. */
+
+static void
+flux_index_set_mark(flux_mark_t *mark, uint64_t ordinal, int64_t offset)
+{
+    mark->offset = offset;
+    atomic_signal_fence(memory_order_seq_cst);
+    mark->ordinal = ordinal;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+
+static void
+flux_index_mark(flux_log_t *log, flux_partition_t *partition,
+    const flux_entry_t *entry, uint64_t position)
+{
+    uint64_t      ticks;
+    unsigned      level;
+    flux_mark_t  *mark;
+
+    if (position < partition->mark_due || (entry->flags & FLUX_ENTRY_MOVED)
+        || entry->kind == FLUX_ENTRY_LEAVE)
+    {
+        /* a LEAVE's record has its offset, and a smaller ordinal */
+        return;
+    }
+
+    partition->mark_due = position + log->ring_size / 4;
+    ticks = partition->mark_ticks++;
+
+    for (level = 0; level < FLUX_MARK_LEVELS; level++) {
+
+        if (ticks % FLUX_MARK_STEP != 0 && level > 0) {
+            return;
+        }
+
+        if (level > 0) {
+            ticks /= FLUX_MARK_STEP;
+        }
+
+        mark = partition->marks[level];
+        flux_index_set_mark(&mark[1], mark[0].ordinal, mark[0].offset);
+        flux_index_set_mark(&mark[0], entry->ordinal, entry->offset);
+    }
+}
+
+
 void
 flux_index_left(flux_log_t *log, const flux_entry_t *entry, uint64_t position)
 {
@@ -575,6 +622,7 @@ flux_index_left(flux_log_t *log, const flux_entry_t *entry, uint64_t position)
 
     if (position >= partition->created && entry->offset >= partition->dropped) {
         partition->dropped = entry->offset + 1;
+        flux_index_mark(log, partition, entry, position);
     }
 }
 

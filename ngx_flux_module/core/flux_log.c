@@ -247,6 +247,24 @@ flux_log_find_partition(const flux_log_t *log, uint32_t feed, uint64_t topic,
 }
 
 
+/* Is all that came up to this ordinal known at the offset? */
+
+static int
+flux_log_marked(const flux_partition_t *p, uint64_t ordinal, int64_t offset)
+{
+    unsigned            i;
+    const flux_mark_t  *mark = p->marks[0];
+
+    for (i = 0; i < FLUX_MARK_LEVELS * 2; i++) {
+        if (mark[i].ordinal > ordinal && mark[i].offset <= offset) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 int
 flux_log_whole(const flux_log_t *log, uint32_t node, uint32_t partition,
     int64_t offset)
@@ -268,7 +286,7 @@ flux_log_whole(const flux_log_t *log, uint32_t node, uint32_t partition,
 
     room = flux_log_room(log, node);
 
-    if (room->lost == 0) {
+    if (room->lost == 0 || flux_log_marked(p, room->lost, offset)) {
         return 1;
     }
 

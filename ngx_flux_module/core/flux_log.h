@@ -105,6 +105,20 @@ typedef enum {
     FLUX_SKIP_JSON = 0, FLUX_SKIP_ROOM, FLUX_SKIP_SIZE, FLUX_SKIP_EXPIRED
 } flux_skip_t;
 
+/*
+ * A record that has left the ring: what has a smaller offset in its partition
+ * has a smaller ordinal, and the other way round.  So a reader who is at that
+ * offset knows whatever a room had lost there before that ordinal.
+ */
+typedef struct {
+    uint64_t  ordinal;          /* 0: none */
+    int64_t   offset;
+} flux_mark_t;
+
+/* Taken each quarter of a lap, and each 4, 16 and 64 of them. */
+#define FLUX_MARK_LEVELS  4
+#define FLUX_MARK_STEP    4
+
 /* A partition of a topic.  Only the writer changes it. */
 typedef struct {
     uint32_t  feed;             /* FLUX_NONE: a free place */
@@ -125,6 +139,9 @@ typedef struct {
     uint16_t  down;             /* it cannot be read now */
     int32_t   error;            /* as librdkafka numbers them, 0: none */
     int64_t   down_since;       /* Unix ms */
+    uint64_t  mark_due;         /* position that asks for the next marks */
+    uint64_t  mark_ticks;
+    flux_mark_t  marks[FLUX_MARK_LEVELS][2];    /* the last one, and before */
 } flux_partition_t;
 
 #define FLUX_LOST_MANY       1  /* dropped in several partitions */

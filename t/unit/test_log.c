@@ -495,6 +495,55 @@ test_losses_in_two_partitions_are_not_told_apart(void **state)
 }
 
 
+/* A quiet room beside a busy one: whoever was here since then missed nothing. */
+static void
+test_losses_before_what_a_reader_knows_do_not_matter(void **state)
+{
+    int       lap;
+    int64_t   offset[20], lost;
+    uint32_t  second;
+
+    (void) state;
+
+    flux_log_begin(&flux);
+    second = flux_log_partition(&flux, feed, TOPIC, 70, 1, 0);
+    flux_log_end(&flux);
+
+    put("a", "x", "1");
+    lost = put("a", "x", NULL);
+    put_at(second, 0, "a", "y", "1");
+    put_at(second, 1, "a", "y", NULL);
+    put("a", "k", "1");
+
+    for (lap = 0; lap < 20; lap++) {
+        push_out(flux_log_head(&flux));
+        offset[lap] = flux.partitions[partition].next;
+    }
+
+    push_out(flux_log_head(&flux));
+
+    assert_int_equal(flux_log_room(&flux, room_of("a"))->lost_many,
+                     FLUX_LOST_MANY);
+    assert_true(flux.partitions[partition].dropped > offset[18]);
+
+    for (lap = 17; lap < 20; lap++) {
+        assert_true(flux_log_whole(&flux, room_of("a"), partition,
+                                   offset[lap]));
+    }
+
+    assert_false(flux_log_whole(&flux, room_of("a"), partition, lost));
+    assert_false(flux_log_whole(&flux, room_of("a"), partition, 0));
+
+    lost = put("a", "x", "2");
+    put("a", "x", NULL);
+    push_out(flux_log_head(&flux));
+    push_out(flux_log_head(&flux));
+    assert_false(flux_log_whole(&flux, room_of("a"), partition, lost));
+    assert_false(flux_log_whole(&flux, room_of("a"), partition, offset[19]));
+    log_check(&flux);
+}
+
+
 static void
 test_a_partition_says_what_stands_before_an_offset(void **state)
 {
@@ -970,6 +1019,7 @@ main(void)
         CASE(test_a_moved_record_is_missed_only_once_it_is_dead),
         CASE(test_a_room_is_whole_while_nothing_of_it_is_dropped),
         CASE(test_losses_in_two_partitions_are_not_told_apart),
+        CASE(test_losses_before_what_a_reader_knows_do_not_matter),
         CASE(test_a_partition_says_what_stands_before_an_offset),
         CASE(test_keys_least_recently_renewed_are_evicted),
         CASE(test_nodes_that_run_out_cost_the_oldest_keys),
