@@ -88,7 +88,7 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     hub->turn.handler = ngx_http_flux_hub_turn;
     hub->turn.log = cycle->log;
 
-    /* nginx's debug log reads behind it */
+    /* nginx's debug log takes data for a connection, and reads its fd */
 
     hub->retry.handler = ngx_http_flux_hub_retry;
     hub->retry.data = hub;

@@ -28,7 +28,9 @@ ngx_http_flux_timer_init(ngx_log_t *log)
     ngx_memzero(&ngx_http_flux_timer, sizeof(ngx_event_t));
     ngx_http_flux_timer.handler = ngx_http_flux_timer_fire;
     ngx_http_flux_timer.log = log;
-    ngx_http_flux_timer.data = &ngx_http_flux_timers;
+
+    /* nginx's debug log takes it for a connection, and reads its fd */
+    ngx_http_flux_timer.data = &ngx_http_flux_timer;
 }
 
 
