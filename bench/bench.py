@@ -629,7 +629,7 @@ def main():
                         help="a server's name, in lower case")
     parser.add_argument("--ingest", type=int, default=2000000,
                         help="records of P6")
-    parser.add_argument("--keys", type=int, default=200000,
+    parser.add_argument("--keys", type=int, default=1000000,
                         help="keys of P9")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
