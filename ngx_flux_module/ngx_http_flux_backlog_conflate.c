@@ -13,6 +13,10 @@ static ngx_int_t ngx_http_flux_backlog_collect_keys(
 static ngx_int_t ngx_http_flux_backlog_collect_deletes(
     ngx_http_flux_behind_t *behind, ngx_http_flux_behind_room_t *room,
     ngx_array_t *items, uint64_t position);
+static ngx_int_t ngx_http_flux_backlog_collect_entry(
+    ngx_http_flux_behind_t *behind, ngx_http_flux_behind_room_t *room,
+    ngx_array_t *items, flux_entry_t *entry, uint64_t position,
+    ngx_http_flux_cover_t *cover);
 
 
 ngx_uint_t
@@ -141,22 +145,13 @@ ngx_http_flux_backlog_collect_keys(ngx_http_flux_behind_t *behind,
         key = flux_log_key(log, node);
         entry = flux_log_entry(log, key->newest);
 
-        switch (ngx_http_flux_backlog_look(behind, room, entry, &cover)) {
-
-        case NGX_OK:
-            rc = ngx_http_flux_backlog_add_item(items, entry, key->newest,
-                                                room);
-            break;
-
-        case NGX_DONE:
-            ngx_free(cover.open);
-            return NGX_OK;
-        }
+        rc = ngx_http_flux_backlog_collect_entry(behind, room, items, entry,
+                                                 key->newest, &cover);
     }
 
     ngx_free(cover.open);
 
-    return rc;
+    return rc == NGX_DONE ? NGX_OK : rc;
 }
 
 
@@ -181,19 +176,30 @@ ngx_http_flux_backlog_collect_deletes(ngx_http_flux_behind_t *behind,
             break;
         }
 
-        switch (ngx_http_flux_backlog_look(behind, room, entry, &cover)) {
-
-        case NGX_OK:
-            rc = ngx_http_flux_backlog_add_item(items, entry, position, room);
-            break;
-
-        case NGX_DONE:
-            ngx_free(cover.open);
-            return NGX_OK;
-        }
+        rc = ngx_http_flux_backlog_collect_entry(behind, room, items, entry,
+                                                 position, &cover);
     }
 
     ngx_free(cover.open);
 
-    return rc;
+    return rc == NGX_DONE ? NGX_OK : rc;
+}
+
+
+/* NGX_DONE: all that is older is known to the reader. */
+
+static ngx_int_t
+ngx_http_flux_backlog_collect_entry(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_room_t *room, ngx_array_t *items,
+    flux_entry_t *entry, uint64_t position, ngx_http_flux_cover_t *cover)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_flux_backlog_look(behind, room, entry, cover);
+
+    if (rc == NGX_OK) {
+        return ngx_http_flux_backlog_add_item(items, entry, position, room);
+    }
+
+    return rc == NGX_DONE ? NGX_DONE : NGX_OK;
 }

@@ -127,15 +127,15 @@ ngx_http_flux_batch_submit(void)
         return;
     }
 
-    if (n >= NGX_HTTP_FLUX_BATCH_MIN && ngx_http_flux_batch_run(n) != NGX_OK) {
-        ngx_http_flux_batch_exit();
-        batch->off = 1;
-
-    } else if (n < NGX_HTTP_FLUX_BATCH_MIN) {
+    if (n < NGX_HTTP_FLUX_BATCH_MIN) {
 
         for (i = 0; i < n; i++) {
-            batch->sends[i].result = -EAGAIN;
+            batch->sends[i].result = 0;
         }
+
+    } else if (ngx_http_flux_batch_run(n) != NGX_OK) {
+        ngx_http_flux_batch_exit();
+        batch->off = 1;
     }
 
     batch->n = 0;

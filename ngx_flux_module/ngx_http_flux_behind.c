@@ -221,10 +221,6 @@ ngx_http_flux_behind_spare(ngx_http_flux_behind_t *behind)
 ngx_http_flux_behind_section_t *
 ngx_http_flux_behind_here(ngx_http_flux_behind_t *behind)
 {
-    ngx_uint_t                       f, i;
-    ngx_http_flux_hub_t             *hub = &ngx_http_flux_hub;
-    ngx_http_flux_positions_t       *positions;
-    ngx_http_flux_behind_place_t    *place;
     ngx_http_flux_behind_section_t  *section;
 
     section = ngx_http_flux_behind_spare(behind);
@@ -242,14 +238,28 @@ ngx_http_flux_behind_here(ngx_http_flux_behind_t *behind)
         return NULL;
     }
 
+    return ngx_http_flux_behind_places(behind, section) == NGX_OK ? section
+                                                                  : NULL;
+}
+
+
+ngx_int_t
+ngx_http_flux_behind_places(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section)
+{
+    ngx_uint_t                     f, i;
+    ngx_http_flux_positions_t     *positions;
+    ngx_http_flux_behind_place_t  *place;
+
     for (f = 0; f < behind->channel->nfeeds; f++) {
-        positions = &hub->positions[behind->channel->feeds[f]->index];
+        positions = &ngx_http_flux_hub.positions[
+                                          behind->channel->feeds[f]->index];
 
         for (i = 0; i < positions->n; i++) {
 
             place = ngx_array_push(&section->places);
             if (place == NULL) {
-                return NULL;
+                return NGX_ERROR;
             }
 
             place->layer = behind->channel->layers[f];
@@ -265,7 +275,7 @@ ngx_http_flux_behind_here(ngx_http_flux_behind_t *behind)
 
     section->placed = 1;
 
-    return section;
+    return NGX_OK;
 }
 
 

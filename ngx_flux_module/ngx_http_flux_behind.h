@@ -127,6 +127,11 @@ ngx_http_flux_behind_section_t *ngx_http_flux_behind_here(
     ngx_http_flux_behind_t *behind);
 
 
+/* All partitions of the channel's feeds, each where the log ends. */
+ngx_int_t ngx_http_flux_behind_places(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_behind_section_t *section);
+
+
 /* --- behind_judge.c --- */
 
 /*

@@ -234,47 +234,37 @@ ngx_http_flux_behind_place_section(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_section_t *section)
 {
     size_t                         k;
-    ngx_uint_t                     f, i;
-    ngx_http_flux_hub_t           *hub = &ngx_http_flux_hub;
+    ngx_uint_t                     i;
     const flux_cursor_place_t     *known;
-    ngx_http_flux_positions_t     *positions;
     ngx_http_flux_behind_place_t  *place;
 
-    for (f = 0; f < behind->channel->nfeeds; f++) {
-        positions = &hub->positions[behind->channel->feeds[f]->index];
-
-        for (i = 0; i < positions->n; i++) {
-
-            place = ngx_array_push(&section->places);
-            if (place == NULL) {
-                return NGX_ERROR;
-            }
-
-            place->layer = behind->channel->layers[f];
-            place->id = positions->ids[i];
-            place->fingerprint = positions->places[i].fingerprint;
-            place->partition = positions->places[i].partition;
-            place->offset = hub->zone->log.partitions[place->id].start;
-            place->check = 0;
-
-            for (k = 0; k < section->cursor->nplaces; k++) {
-                known = &section->cursor->places[k];
-
-                if (known->fingerprint == place->fingerprint
-                    && known->partition == place->partition)
-                {
-                    place->offset = known->offset;
-                    place->check = known->check;
-                    break;
-                }
-            }
-
-            place->given = place->offset;
-            place->given_check = place->check;
-        }
+    if (ngx_http_flux_behind_places(behind, section) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    section->placed = 1;
+    place = section->places.elts;
+
+    for (i = 0; i < section->places.nelts; i++) {
+
+        place[i].offset = ngx_http_flux_hub.zone->log.partitions[place[i].id]
+                              .start;
+        place[i].check = 0;
+
+        for (k = 0; k < section->cursor->nplaces; k++) {
+            known = &section->cursor->places[k];
+
+            if (known->fingerprint == place[i].fingerprint
+                && known->partition == place[i].partition)
+            {
+                place[i].offset = known->offset;
+                place[i].check = known->check;
+                break;
+            }
+        }
+
+        place[i].given = place[i].offset;
+        place[i].given_check = place[i].check;
+    }
 
     return ngx_http_flux_behind_keep_unread(behind, section);
 }

@@ -6,6 +6,7 @@
 
 #include "ngx_http_flux_cache_parts.h"
 #include "ngx_http_flux_kafka.h"
+#include "ngx_http_flux_text.h"
 
 #include "core/flux_json.h"
 #include "core/flux_pointer.h"
@@ -40,7 +41,6 @@ typedef struct {
 
 static u_char *ngx_http_flux_cache_first(ngx_http_flux_feed_t *feed,
     u_char *p);
-static size_t ngx_http_flux_cache_size(flux_log_t *log, uint32_t node);
 static u_char *ngx_http_flux_cache_next(u_char *p, u_char *last,
     ngx_http_flux_cached_t *record);
 static u_char *ngx_http_flux_cache_number(u_char *p, u_char *last, u_char end,
@@ -69,26 +69,26 @@ u_char *
 ngx_http_flux_cache_copy(flux_log_t *log, uint32_t node,
     ngx_http_flux_feed_t *feed, size_t *len, ngx_log_t *errors)
 {
-    u_char        *p, *buf, *last;
-    uint32_t       k, i;
-    uint64_t       at;
-    flux_key_t    *key;
-    flux_entry_t  *entry;
+    u_char                *p;
+    uint32_t               k, i;
+    uint64_t               at;
+    flux_key_t            *key;
+    flux_entry_t          *entry;
+    ngx_http_flux_text_t   text;
 
     if (flux_log_room(log, node)->keys == 0) {
         return NULL;
     }
 
-    *len = ngx_min(ngx_http_flux_cache_size(log, node),
-                   NGX_HTTP_FLUX_COPY_MAX);
+    ngx_memzero(&text, sizeof(ngx_http_flux_text_t));
+    text.log = errors;
 
-    buf = ngx_alloc(*len, errors);
-    if (buf == NULL) {
+    p = ngx_http_flux_text_extend(&text, NGX_HTTP_FLUX_COPY_FIRST);
+    if (p == NULL) {
         return NULL;
     }
 
-    last = buf + *len;
-    p = ngx_http_flux_cache_first(feed, buf);
+    text.len = ngx_http_flux_cache_first(feed, p) - text.data;
 
     for (k = flux_log_room(log, node)->last; k != FLUX_NONE; k = key->prev) {
 
@@ -99,49 +99,30 @@ ngx_http_flux_cache_copy(flux_log_t *log, uint32_t node,
             entry = flux_log_entry(log, at);
             at = entry->newer;
 
-            if ((size_t) (last - p)
+            if (NGX_HTTP_FLUX_COPY_MAX - text.len
                 < NGX_HTTP_FLUX_COPY_LINE + entry->message_length)
             {
                 goto done;
             }
 
-            p = ngx_sprintf(p, "%L %uD %uD\n", entry->ts, entry->key_length,
-                            entry->message_length);
-            p = ngx_cpymem(p, flux_log_message(entry), entry->message_length);
-            *p++ = '\n';
+            ngx_http_flux_text_print(&text, "%L %uD %uD\n", entry->ts,
+                                     entry->key_length, entry->message_length);
+            ngx_http_flux_text_add(&text, flux_log_message(entry),
+                                   entry->message_length);
+            ngx_http_flux_text_literal(&text, "\n");
         }
     }
 
 done:
 
-    *len = p - buf;
-
-    return buf;
-}
-
-
-static size_t
-ngx_http_flux_cache_size(flux_log_t *log, uint32_t node)
-{
-    size_t         size = NGX_HTTP_FLUX_COPY_FIRST;
-    uint32_t       k, i;
-    uint64_t       at;
-    flux_key_t    *key;
-    flux_entry_t  *entry;
-
-    for (k = flux_log_room(log, node)->last; k != FLUX_NONE; k = key->prev) {
-
-        key = flux_log_key(log, k);
-        at = key->oldest;
-
-        for (i = key->count; i; i--) {
-            entry = flux_log_entry(log, at);
-            at = entry->newer;
-            size += NGX_HTTP_FLUX_COPY_LINE + entry->message_length;
-        }
+    if (text.failed) {
+        ngx_free(text.data);
+        return NULL;
     }
 
-    return size;
+    *len = text.len;
+
+    return text.data;
 }
 
 

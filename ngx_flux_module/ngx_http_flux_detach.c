@@ -4,11 +4,7 @@
  * for its next one; the connection and the reader stay.
  */
 
-#include "ngx_http_flux_reader.h"
-
-
-/* Read from a client of events before others get their turn. */
-#define NGX_HTTP_FLUX_DISCARD  (64 * 1024)
+#include "ngx_http_flux_request.h"
 
 
 /* A connection that is closed once the client has read all. */
@@ -168,31 +164,7 @@ ngx_http_flux_detached_write(ngx_event_t *ev)
 void
 ngx_http_flux_detached_discard(ngx_http_flux_reader_t *reader)
 {
-    size_t             total;
-    ssize_t            n;
-    ngx_connection_t  *c = reader->connection;
-
-    static u_char      chunk[4096];
-
-    for (total = 0; total < NGX_HTTP_FLUX_DISCARD; total += n) {
-
-        n = c->recv(c, chunk, sizeof(chunk));
-
-        if (n == NGX_AGAIN) {
-            if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-                ngx_http_flux_reader_close(reader, NGX_ERROR);
-            }
-
-            return;
-        }
-
-        if (n == NGX_ERROR || n == 0) {
-            ngx_http_flux_reader_close(reader, NGX_ERROR);
-            return;
-        }
-    }
-
-    ngx_post_event(c->read, &ngx_posted_next_events);
+    ngx_http_flux_receive(reader, NULL);
 }
 
 

@@ -1,35 +1,45 @@
 #include "ngx_http_flux_header.h"
 
 
+/*
+ * The next element of this name from a place in a list on; NULL: there is none.
+ * To begin with, the place is the list's first part and 0.
+ */
+
+static ngx_table_elt_t *
+ngx_http_flux_header_next(ngx_list_part_t **part, ngx_uint_t *i,
+    const char *name)
+{
+    size_t            len = ngx_strlen(name);
+    ngx_table_elt_t  *h;
+
+    for ( /* void */ ; *part != NULL; *part = (*part)->next, *i = 0) {
+
+        while (*i < (*part)->nelts) {
+            h = (ngx_table_elt_t *) (*part)->elts + (*i)++;
+
+            if (h->key.len == len
+                && ngx_strncasecmp(h->key.data, (u_char *) name, len) == 0)
+            {
+                return h;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_str_t *
 ngx_http_flux_header(ngx_http_request_t *r, const char *name)
 {
-    size_t            len = ngx_strlen(name);
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
+    ngx_uint_t        i = 0;
+    ngx_list_part_t  *part = &r->headers_in.headers.part;
     ngx_table_elt_t  *h;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    h = ngx_http_flux_header_next(&part, &i, name);
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NULL;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == len
-            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-        {
-            return &h[i].value;
-        }
-    }
+    return h ? &h->value : NULL;
 }
 
 
@@ -85,38 +95,44 @@ ngx_uint_t
 ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
     const char *token)
 {
-    size_t            len = ngx_strlen(name);
     u_char           *p, *last;
     ngx_str_t         found;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
+    ngx_uint_t        i = 0;
+    ngx_list_part_t  *part = &r->headers_in.headers.part;
     ngx_table_elt_t  *h;
 
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
+    while ((h = ngx_http_flux_header_next(&part, &i, name)) != NULL) {
 
-        h = part->elts;
+        p = h->value.data;
+        last = p + h->value.len;
 
-        for (i = 0; i < part->nelts; i++) {
+        while (p < last) {
+            found = ngx_http_flux_list_next(&p, last);
 
-            if (h[i].key.len != len
-                || ngx_strncasecmp(h[i].key.data, (u_char *) name, len) != 0)
+            if (found.len == ngx_strlen(token)
+                && ngx_strncasecmp(found.data, (u_char *) token, found.len)
+                   == 0)
             {
-                continue;
+                return 1;
             }
+        }
+    }
 
-            p = h[i].value.data;
-            last = p + h[i].value.len;
+    return 0;
+}
 
-            while (p < last) {
-                found = ngx_http_flux_list_next(&p, last);
 
-                if (found.len == ngx_strlen(token)
-                    && ngx_strncasecmp(found.data, (u_char *) token, found.len)
-                       == 0)
-                {
-                    return 1;
-                }
-            }
+ngx_uint_t
+ngx_http_flux_answer_has(ngx_http_request_t *r, const char *name)
+{
+    ngx_uint_t        i = 0;
+    ngx_list_part_t  *part = &r->headers_out.headers.part;
+    ngx_table_elt_t  *h;
+
+    while ((h = ngx_http_flux_header_next(&part, &i, name)) != NULL) {
+
+        if (h->hash != 0) {
+            return 1;
         }
     }
 

@@ -18,6 +18,9 @@ ngx_str_t *ngx_http_flux_header(ngx_http_request_t *r, const char *name);
 ngx_uint_t ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
     const char *token);
 
+/* Will the answer have this header? */
+ngx_uint_t ngx_http_flux_answer_has(ngx_http_request_t *r, const char *name);
+
 /* Adds a header to the answer; strings are not copied.  NULL: no memory. */
 ngx_table_elt_t *ngx_http_flux_add_header(ngx_http_request_t *r,
     const char *name, const char *value);

@@ -21,32 +21,6 @@ ngx_http_flux_add_header_filter(void)
 }
 
 
-static ngx_uint_t
-ngx_http_flux_answer_has(ngx_http_request_t *r, const char *name)
-{
-    size_t            len = ngx_strlen(name);
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    for (part = &r->headers_out.headers.part; part; part = part->next) {
-
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (h[i].hash != 0 && h[i].key.len == len
-                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-            {
-                return 1;
-            }
-        }
-    }
-
-    return 0;
-}
-
-
 static ngx_int_t
 ngx_http_flux_header_filter(ngx_http_request_t *r)
 {

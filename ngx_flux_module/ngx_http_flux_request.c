@@ -6,6 +6,9 @@
 /* RFC 8446, 5.1: what OpenSSL tells of at once, sent or not. */
 #define NGX_HTTP_FLUX_TLS_RECORD      16384
 
+/* Read from a client before others get their turn. */
+#define NGX_HTTP_FLUX_RECEIVE         (64 * 1024)
+
 /* What most requests need for their addresses and arguments. */
 #define NGX_HTTP_FLUX_QUERY_POOL      512
 
@@ -219,6 +222,42 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     reader->direct = c->send == ngx_send;
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_flux_receive(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_input_pt input)
+{
+    size_t             total;
+    ssize_t            n;
+    ngx_connection_t  *c = reader->connection;
+
+    static u_char      chunk[16 * 1024];
+
+    for (total = 0; total < NGX_HTTP_FLUX_RECEIVE; total += n) {
+
+        n = c->recv(c, chunk, sizeof(chunk));
+
+        if (n == NGX_AGAIN) {
+            if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+                ngx_http_flux_reader_close(reader, NGX_ERROR);
+            }
+
+            return;
+        }
+
+        if (n == NGX_ERROR || n == 0) {
+            ngx_http_flux_reader_close(reader, NGX_ERROR);
+            return;
+        }
+
+        if (input != NULL && input(reader, chunk, n) != NGX_OK) {
+            return;
+        }
+    }
+
+    ngx_post_event(c->read, &ngx_posted_next_events);
 }
 
 

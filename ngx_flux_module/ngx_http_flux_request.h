@@ -37,6 +37,17 @@ ngx_int_t ngx_http_flux_send_header(ngx_http_request_t *r);
 ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent);
 
+/*
+ * Gives what the client sent to input(), so much of it in one turn; NULL: it is
+ * forgotten.  The reader is ended when the connection is; when input() does not
+ * return NGX_OK, it is gone.
+ */
+typedef ngx_int_t (*ngx_http_flux_input_pt)(ngx_http_flux_reader_t *reader,
+    const u_char *p, size_t len);
+
+void ngx_http_flux_receive(ngx_http_flux_reader_t *reader,
+    ngx_http_flux_input_pt input);
+
 
 /* --- ngx_http_flux_variables.c --- */
 

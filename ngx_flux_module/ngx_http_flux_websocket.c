@@ -6,9 +6,6 @@
 #include "core/flux_json.h"
 
 
-/* Read from a client before others get their turn. */
-#define NGX_HTTP_FLUX_WS_READ  (64 * 1024)
-
 /* Heartbeats that may stay unanswered. */
 #define NGX_HTTP_FLUX_WS_MISSED  2
 
@@ -374,12 +371,8 @@ ngx_http_flux_ws_read(ngx_http_request_t *r)
 static void
 ngx_http_flux_ws_receive(ngx_http_flux_reader_t *reader)
 {
-    ssize_t              n;
-    size_t               total;
-    ngx_buf_t           *b = NULL;
-    ngx_connection_t    *c = reader->connection;
-
-    static u_char        chunk[16 * 1024];
+    size_t      n;
+    ngx_buf_t  *b = NULL;
 
     if (reader->request != NULL) {
         b = reader->request->header_in;
@@ -394,29 +387,7 @@ ngx_http_flux_ws_receive(ngx_http_flux_reader_t *reader)
         }
     }
 
-    for (total = 0; total < NGX_HTTP_FLUX_WS_READ; total += n) {
-
-        n = c->recv(c, chunk, sizeof(chunk));
-
-        if (n == NGX_AGAIN) {
-            if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
-                ngx_http_flux_reader_close(reader, NGX_ERROR);
-            }
-
-            return;
-        }
-
-        if (n == NGX_ERROR || n == 0) {
-            ngx_http_flux_reader_close(reader, NGX_ERROR);
-            return;
-        }
-
-        if (ngx_http_flux_ws_input(reader, chunk, n) != NGX_OK) {
-            return;
-        }
-    }
-
-    ngx_post_event(c->read, &ngx_posted_next_events);
+    ngx_http_flux_receive(reader, ngx_http_flux_ws_input);
 }
 
 

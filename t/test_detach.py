@@ -20,6 +20,7 @@ from test_drain import (                                    # noqa: F401
 from test_stream import (                                   # noqa: F401
     test_a_newcomer_gets_the_snapshot_then_updates_and_deletes,
     transport)
+from test_transports import live                            # noqa: F401
 from test_transports_access import (                        # noqa: F401
     test_a_client_that_only_pings_stays,
     test_a_reader_that_takes_nothing_is_ended,
@@ -35,22 +36,6 @@ from test_transports_wire import certificate, tls           # noqa: F401
 @pytest.fixture(autouse=True)
 def detached(monkeypatch):
     monkeypatch.setitem(DEFAULTS, "every_http", "flux_detach on;")
-
-
-@pytest.fixture
-def live(kafka, nginx, module):
-    """An nginx with a feed f that has the keys a and b, and its topic."""
-    def make(more="", server="", http="", **settings):
-        topic = kafka.create_topic()
-        kafka.send(topic, {"n": 1}, key="a")
-        kafka.send(topic, {"n": 2}, key="b")
-        n = nginx(kafka=kafka, http_conf=f"flux_feed f {{ topic {topic}; }}\n"
-                  + http,
-                  server_conf=f"location = /live {{ flux_stream f; {more} }}\n"
-                  + server, **settings)
-        n.topic = topic
-        return n
-    return make
 
 
 def goes_on(kafka, n, reader, value):

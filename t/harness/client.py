@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import threading
 
-from .process import ROOT, spawn, wait_for
+from .process import ROOT, hang_up, spawn, wait_for
 
 NODE = shutil.which("node")
 
@@ -51,9 +51,4 @@ class Client:
 
     def close(self):
         if self.process.poll() is None:
-            self.process.stdin.close()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            hang_up(self.process)

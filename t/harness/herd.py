@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from .process import BUILD, spawn
+from .process import BUILD, hang_up, spawn
 
 SOURCE = Path(__file__).with_suffix(".c")
 FLAGS = "-std=c11 -O2 -g -Wall -Wextra -Werror".split()
@@ -36,12 +36,7 @@ class Herd:
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        hang_up(self.process)
 
     def cut(self):
         """Every connection is lost."""

@@ -128,6 +128,16 @@ def stop(process, sig=signal.SIGTERM, timeout=20):
         return False
 
 
+def hang_up(process, timeout=5):
+    """Ends one that goes when its input does."""
+    process.stdin.close()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def children(pid):
     """Pids of the children of all its threads."""
     found = []
