@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define FLUX_LOG_MAGIC    UINT64_C(0x666c75786c6f6731)  /* "fluxlog1" */
-#define FLUX_LOG_VERSION  3
+#define FLUX_LOG_VERSION  4
 
 #define FLUX_ALIGN(n, to)  (((n) + (to) - 1) / (to) * (to))
 #define FLUX_ENTRY_ALIGN   16

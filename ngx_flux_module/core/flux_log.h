@@ -115,9 +115,12 @@ typedef struct {
     int64_t   offset;
 } flux_mark_t;
 
-/* Taken each quarter of a lap, and each 4, 16 and 64 of them. */
-#define FLUX_MARK_LEVELS  4
-#define FLUX_MARK_STEP    4
+/*
+ * Taken each quarter of a lap, and each 2, 4, ... 64 of them: whoever has been
+ * away for some time finds one that is at most four times as old.
+ */
+#define FLUX_MARK_LEVELS  7
+#define FLUX_MARK_STEP    2
 
 /* A partition of a topic.  Only the writer changes it. */
 typedef struct {
