@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define FLUX_LOG_MAGIC    UINT64_C(0x666c75786c6f6731)  /* "fluxlog1" */
-#define FLUX_LOG_VERSION  4
+#define FLUX_LOG_VERSION  5
 
 #define FLUX_ALIGN(n, to)  (((n) + (to) - 1) / (to) * (to))
 #define FLUX_ENTRY_ALIGN   16
@@ -897,25 +897,30 @@ flux_log_drop_feed(flux_log_t *log, uint32_t feed)
 }
 
 
+/*
+ * Nothing is known of what it had, and none of that can be read from the log.
+ * Killed on the way it is still found by what it is, and vouches for nothing.
+ */
+
 static void
 flux_log_new_partition(flux_log_t *log, flux_partition_t *partition,
-    uint64_t topic, uint32_t number, int64_t start)
+    int64_t start)
 {
-    uint32_t  feed = partition->feed, fingerprint = partition->fingerprint;
+    size_t  from = offsetof(flux_partition_t, ready);
 
-    memset((uint8_t *) partition + sizeof(feed), 0,
-           sizeof(flux_partition_t) - sizeof(feed));
-    partition->fingerprint = fingerprint;
-    partition->number = number;
-    partition->topic = topic;
+    partition->whole = INT64_MAX;
+    atomic_signal_fence(memory_order_seq_cst);
+
+    memset((uint8_t *) partition + from, 0, sizeof(flux_partition_t) - from);
     partition->start = start;
     partition->next = start;
     partition->last = -1;
-    partition->whole = start;
     partition->created = flux_log_head(log);
     partition->high_watermark = -1;
     partition->target = -1;
 
+    atomic_signal_fence(memory_order_seq_cst);
+    partition->whole = start;
     atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -937,7 +942,7 @@ flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
 
         if (partition->feed == feed && partition->topic == topic) {
             /* the fingerprint last: after a kill it tells what is undone */
-            flux_log_new_partition(log, partition, topic, partition->number, 0);
+            flux_log_new_partition(log, partition, 0);
             partition->fingerprint = fingerprint;
         }
     }
@@ -965,8 +970,10 @@ flux_log_partition(flux_log_t *log, uint32_t feed, uint64_t topic,
             continue;
         }
 
+        partition->number = number;
+        partition->topic = topic;
         partition->fingerprint = fingerprint;
-        flux_log_new_partition(log, partition, topic, number, start);
+        flux_log_new_partition(log, partition, start);
         partition->feed = feed;
 
         return i;

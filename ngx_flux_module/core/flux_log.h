@@ -127,12 +127,12 @@ typedef struct {
     uint32_t  feed;             /* FLUX_NONE: a free place */
     uint32_t  number;
     uint64_t  topic;            /* hash of the topic's name */
+    int64_t   whole;            /* what lies before may never have come */
     uint32_t  fingerprint;      /* of cluster and topic, as in cursors */
     uint32_t  ready;            /* it reached the end it had at start */
     int64_t   start;            /* the first offset this log ever read */
     int64_t   next;             /* the next offset to be read */
     int64_t   last;             /* of the last entry, -1: none */
-    int64_t   whole;            /* what lies before may never have come */
     int64_t   dropped;          /* behind all that has left the ring */
     uint64_t  created;          /* its entries lie behind this position */
     int64_t   high_watermark;   /* -1: unknown */

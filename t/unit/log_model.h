@@ -504,6 +504,7 @@ model_writer_upset(model_writer_t *w, uint32_t dice)
     } else {
         w->plan->generation[f * 2]++;
         w->plan->generation[f * 2 + 1]++;
+        atomic_signal_fence(memory_order_seq_cst);
         w->plan->signature[f] += 10;
     }
 

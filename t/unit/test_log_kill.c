@@ -490,6 +490,159 @@ test_a_writer_killed_at_any_instruction_loses_and_repeats_nothing(
 }
 
 
+/* --- one change, store by store ------------------------------------------- */
+
+typedef enum {
+    CHANGE_BATCH = 0, CHANGE_EXPIRE, CHANGE_TOPIC, CHANGE_FEED, CHANGES
+} change_t;
+
+
+/* A writer that waits before a change, and behind it. */
+
+static void
+changer(const model_shape_t *shape, change_t change, uint32_t state)
+{
+    uint32_t        n;
+    model_writer_t  w;
+
+    log_context = "change of seed";
+    writer_attach(&w, shape);
+    writer_recover(&w);
+
+    for (n = 0; n < 100; n++) {
+        writer_batch(&w, &state);
+    }
+
+    if (change == CHANGE_EXPIRE) {
+        /* all that the last feed has */
+        w.plan->before[MODEL_FEEDS - 1] = INT64_MAX;
+    }
+
+    raise(SIGSTOP);
+
+    switch (change) {
+
+    case CHANGE_TOPIC:
+        model_writer_upset(&w, MODEL_TOPICS + 1);
+        break;
+
+    case CHANGE_FEED:
+        model_writer_upset(&w, 1);
+        break;
+
+    case CHANGE_EXPIRE:
+        flux_log_begin(&w.log);
+        model_writer_expire(&w, MODEL_NUMBERS - 1, 500);
+        flux_log_end(&w.log);
+        break;
+
+    default:
+        writer_batch(&w, &state);
+    }
+
+    raise(SIGSTOP);
+}
+
+
+/* What the writer left, had it been killed right here. */
+
+static void
+check_copy(const model_shape_t *shape, shared_t *copy)
+{
+    static model_t  saved;
+    shared_t       *live = shared;
+
+    saved = model;
+    shared = copy;
+    check_log(shape, 1);
+    model = saved;
+    shared = live;
+}
+
+
+static uint32_t
+change_by_steps(const model_shape_t *shape, change_t change, uint32_t seed)
+{
+    int              status;
+    pid_t            pid = spawn();
+    uint32_t         stores = 0;
+    static shared_t  seen, copy;
+
+    if (pid == 0) {
+        log_expect(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+        changer(shape, change, seed);
+        _exit(0);
+    }
+
+    step(pid, 0);
+    check_log(shape, 1);
+    seen = *shared;
+
+    do {
+        log_expect(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
+        log_expect(waitpid(pid, &status, 0) == pid);
+        log_expect(WIFSTOPPED(status));
+
+        if (memcmp(&seen, shared, sizeof(shared_t)) != 0) {
+            seen = *shared;
+            copy = *shared;
+            check_copy(shape, &copy);
+            stores++;
+        }
+
+    } while (WSTOPSIG(status) != SIGSTOP);
+
+    kill(pid, SIGKILL);
+    expect_killed(pid);
+
+    return stores;
+}
+
+
+static void
+test_any_store_of_a_change_may_be_the_last(void **state)
+{
+    uint32_t       change, seed;
+    model_shape_t  shape;
+
+    (void) state;
+
+    if (!may_step()) {
+        skip();
+    }
+
+    shared = mmap(NULL, sizeof(shared_t), PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(shared, MAP_FAILED);
+
+    for (seed = 1; seed <= from_environment("FLUX_SEEDS", 1); seed++) {
+
+        shape = model_shape(seed);
+        shape.keys = seed * 4;
+        shape.rooms = seed * 2;
+        shape.fill = seed * 300;
+
+        for (change = 0; change < CHANGES; change++) {
+
+            flux_log_t  log;
+
+            memset(&model, 0, sizeof(model));
+            model_plan_init(&shared->plan);
+            shared->steps = 0;
+            log_context = "change";
+            log_context_number = change;
+            log_expect(flux_log_format(&log, shared->area,
+                                       sizeof(shared->area))
+                       == FLUX_OK);
+
+            log_expect(change_by_steps(&shape, (change_t) change, seed) > 50);
+        }
+    }
+
+    munmap(shared, sizeof(shared_t));
+}
+
+
 int
 main(void)
 {
@@ -498,6 +651,7 @@ main(void)
             test_a_writer_killed_at_any_time_loses_and_repeats_nothing),
         cmocka_unit_test(
             test_a_writer_killed_at_any_instruction_loses_and_repeats_nothing),
+        cmocka_unit_test(test_any_store_of_a_change_may_be_the_last),
     };
 
     return cmocka_run_group_tests_name("log kill", tests, NULL, NULL);
