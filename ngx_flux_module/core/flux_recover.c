@@ -14,6 +14,12 @@ typedef struct {
     uint32_t  node;
 } flux_index_order_t;
 
+/* Of each room and key the position of its last end; a hash table. */
+typedef struct {
+    uint64_t  *positions;       /* 0: none */
+    size_t     mask;
+} flux_index_ends_t;
+
 
 static int
 flux_index_compare(const void *one, const void *two)
@@ -248,55 +254,108 @@ flux_index_rebuild_partition(flux_partition_t *partition, flux_entry_t *entry,
 }
 
 
-/* The record was forgotten, and had outlived the older ones of its key. */
+/* --- what has ended -------------------------------------------------------- */
 
-static void
-flux_index_rebuild_forgotten(flux_log_t *log, const flux_entry_t *entry)
+/* A delete, or a record that was forgotten: its key had nothing from before. */
+
+static int
+flux_index_is_end(const flux_entry_t *entry)
 {
-    uint32_t       node;
-    flux_key_t    *key;
-    flux_entry_t  *oldest;
-
-    node = flux_index_key_of(log, entry, 0);
-
-    if (node == FLUX_NONE || flux_log_key(log, node)->room != entry->room) {
-        return;
-    }
-
-    key = flux_log_key(log, node);
-
-    if (key->ordinal < entry->ordinal) {
-        flux_index_remove_key(log, node);
-        return;
-    }
-
-    for (oldest = flux_log_entry(log, key->oldest);
-         oldest->ordinal < entry->ordinal;
-         oldest = flux_log_entry(log, key->oldest))
-    {
-        flux_index_unlive(log, key, oldest);
-    }
+    return entry->kind != FLUX_ENTRY_RECORD || entry->key == FLUX_NONE;
 }
 
 
-static void
-flux_index_rebuild_record(flux_log_t *log, flux_entry_t *entry, uint64_t at)
+/* Where the end of the entry's key is, or would be. */
+
+static uint64_t *
+flux_index_end_of(const flux_log_t *log, const flux_index_ends_t *ends,
+    const flux_entry_t *entry)
 {
-    uint32_t  node;
+    size_t               i;
+    const flux_entry_t  *other;
 
-    node = flux_index_key_of(log, entry, 0);
+    /* one room is of one feed */
+    i = flux_index_hash(entry->room, entry->room, flux_entry_key(entry),
+                        entry->key_length, FLUX_NODE_KEY) >> 2;
 
-    if (node != FLUX_NONE && flux_log_key(log, node)->room != entry->room) {
-        flux_index_remove_key(log, node);
-        node = FLUX_NONE;
+    for (i &= ends->mask; ends->positions[i]; i = (i + 1) & ends->mask) {
+
+        other = flux_log_entry(log, ends->positions[i]);
+
+        if (other->room == entry->room
+            && other->key_length == entry->key_length
+            && memcmp(flux_entry_key(other), flux_entry_key(entry),
+                      entry->key_length) == 0)
+        {
+            break;
+        }
     }
 
-    flux_index_add_record(log, entry, at, node, 0);
+    return &ends->positions[i];
 }
 
 
+static flux_status_t
+flux_index_find_ends(flux_log_t *log, flux_index_ends_t *ends)
+{
+    size_t         n = 0, size = 2;
+    uint64_t       position, at, *end;
+    flux_entry_t  *entry;
+
+    position = log->header->tail;
+
+    while ((entry = flux_index_next_of_room(log, &position, &at)) != NULL) {
+        n += flux_index_is_end(entry);
+    }
+
+    while (size < n * 2) {
+        size *= 2;
+    }
+
+    ends->mask = size - 1;
+    ends->positions = calloc(size, sizeof(uint64_t));
+    if (ends->positions == NULL) {
+        return FLUX_FULL;
+    }
+
+    position = log->header->tail;
+
+    while ((entry = flux_index_next_of_room(log, &position, &at)) != NULL) {
+
+        if (!flux_index_is_end(entry)) {
+            continue;
+        }
+
+        end = flux_index_end_of(log, ends, entry);
+
+        if (*end == 0
+            || flux_log_entry(log, *end)->ordinal < entry->ordinal)
+        {
+            *end = at;
+        }
+    }
+
+    return FLUX_OK;
+}
+
+
+static int
+flux_index_has_ended(const flux_log_t *log, const flux_index_ends_t *ends,
+    const flux_entry_t *entry)
+{
+    const uint64_t  *end = flux_index_end_of(log, ends, entry);
+
+    return *end && flux_log_entry(log, *end)->ordinal >= entry->ordinal;
+}
+
+
+/*
+ * Only what is live in the end takes a node: all that ever lived in the ring
+ * may need more than there are.
+ */
+
 static void
-flux_index_rebuild_entries(flux_log_t *log)
+flux_index_rebuild_entries(flux_log_t *log, const flux_index_ends_t *ends)
 {
     int            current;
     uint64_t       position = log->header->tail, at;
@@ -314,11 +373,11 @@ flux_index_rebuild_entries(flux_log_t *log)
         if (entry->kind != FLUX_ENTRY_RECORD) {
             flux_index_add_delete(log, entry, at);
 
-        } else if (entry->key == FLUX_NONE) {
-            flux_index_rebuild_forgotten(log, entry);
-
-        } else if (current && log->header->free_count) {
-            flux_index_rebuild_record(log, entry, at);
+        } else if (current && !flux_index_has_ended(log, ends, entry)
+                   && log->header->free_count)
+        {
+            flux_index_add_record(log, entry, at,
+                                  flux_index_key_of(log, entry, 0), 0);
         }
     }
 }
@@ -390,6 +449,7 @@ flux_status_t
 flux_index_rebuild(flux_log_t *log)
 {
     uint32_t             i;
+    flux_index_ends_t    ends;
     flux_log_header_t   *h = log->header;
     const flux_entry_t  *oldest;
 
@@ -416,7 +476,13 @@ flux_index_rebuild(flux_log_t *log)
 
     oldest = flux_index_rebuild_begin(log);
     flux_index_rebuild_rooms(log, oldest);
-    flux_index_rebuild_entries(log);
+
+    if (flux_index_find_ends(log, &ends) != FLUX_OK) {
+        return FLUX_FULL;
+    }
+
+    flux_index_rebuild_entries(log, &ends);
+    free(ends.positions);
     flux_index_rebuild_end(log);
 
     return flux_index_rebuild_order(log);

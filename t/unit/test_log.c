@@ -889,6 +889,46 @@ test_recovery_finds_moved_records_and_their_order(void **state)
 }
 
 
+/* There never were as many at once as the ring still tells of. */
+
+static void
+test_recovery_wants_no_nodes_for_keys_that_are_gone(void **state)
+{
+    char      name[16];
+    uint64_t  start = flux_log_head(&flux);
+    uint32_t  i, gone = flux.header->nnodes / 16;
+
+    (void) state;
+
+    for (i = 0; i < gone; i++) {
+        sprintf(name, "g%u", i);
+        put("a", name, "1");
+    }
+
+    put("a", "stays", "1");
+
+    for (i = 0; i < gone; i++) {
+        sprintf(name, "g%u", i);
+        put("a", name, NULL);
+    }
+
+    /* a tombstone alone makes a room */
+
+    for (i = 0; flux.header->free_count > 2; i++) {
+        sprintf(name, "r%u", i);
+        put(name, "", NULL);
+    }
+
+    assert_true(flux_log_reaches(&flux, start));
+    assert_int_equal(flux.header->feeds[feed].evicted, 0);
+
+    flux_log_recover(&flux);
+    assert_int_equal(flux.header->free_count, 2);
+    assert_int_equal(live_key("a", "stays")->count, 1);
+    log_check(&flux);
+}
+
+
 /* As after a kill between a move and letting the old place go. */
 
 static void
@@ -1030,6 +1070,7 @@ main(void)
         CASE(test_tables_are_bounded),
         CASE(test_a_skipped_offset_is_counted_and_passed),
         CASE(test_recovery_finds_moved_records_and_their_order),
+        CASE(test_recovery_wants_no_nodes_for_keys_that_are_gone),
         CASE(test_a_record_found_at_both_its_places_counts_once),
         CASE(test_fresh_memory_is_told_of_once_and_ahead_of_the_writer)
     };
