@@ -88,7 +88,16 @@ ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
 {
     ngx_int_t                  n;
     ngx_str_t                  value;
+    ngx_http_core_loc_conf_t  *clcf;
     ngx_http_flux_loc_conf_t  *flcf = reader->conf;
+
+    clcf = ngx_http_get_module_loc_conf(reader->request, ngx_http_core_module);
+
+    /* or a record waits until the one before is acknowledged: up to 40 ms */
+
+    if (clcf->tcp_nodelay && ngx_tcp_nodelay(reader->connection) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     if (flcf->expires != NULL) {
         if (ngx_http_complex_value(reader->request, flcf->expires, &value)
