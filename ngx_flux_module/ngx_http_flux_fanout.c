@@ -3,6 +3,23 @@
 #include "ngx_http_flux_reader.h"
 
 
+/*
+ * After a frame has gone to many the channel rests for as long as that took,
+ * and no longer than this (ms): what comes meanwhile goes out together, and
+ * the core is free for others.  A frame that is this large (bytes) gains
+ * nothing by more of it.
+ */
+#define NGX_HTTP_FLUX_REST        10
+#define NGX_HTTP_FLUX_REST_FRAME  16384
+
+/* So many sends in a row may take a ms. */
+#define NGX_HTTP_FLUX_REST_SENDS  64
+
+
+static ngx_uint_t ngx_http_flux_channel_rests(
+    ngx_http_flux_channel_t *channel);
+static void ngx_http_flux_channel_rest(ngx_http_flux_channel_t *channel,
+    ngx_uint_t sends);
 static ngx_int_t ngx_http_flux_channel_seal(ngx_http_flux_channel_t *channel);
 static ngx_int_t ngx_http_flux_channel_conflate(
     ngx_http_flux_channel_t *channel);
@@ -25,8 +42,15 @@ ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
 {
     ngx_int_t                rc = NGX_OK;
     ngx_str_t                cursor;
+    ngx_uint_t               begin = *budget;
     ngx_queue_t             *q;
     ngx_http_flux_reader_t  *reader;
+
+    if (ngx_http_flux_channel_rests(channel)) {
+        channel->queued = 0;
+        ngx_queue_remove(&channel->dirty);
+        return NGX_OK;
+    }
 
     channel->refs++;
 
@@ -36,6 +60,7 @@ ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
     }
 
     if (channel->sending == NULL) {
+        channel->began = ngx_current_msec;
         channel->serial++;
         rc = channel->pace ? ngx_http_flux_channel_conflate(channel)
                            : ngx_http_flux_channel_seal(channel);
@@ -71,6 +96,7 @@ ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
 
         ngx_http_flux_frame_release(channel->sending);
         channel->sending = NULL;
+        ngx_http_flux_channel_rest(channel, begin - *budget);
     }
 
     if (channel->rest != NULL) {
@@ -92,6 +118,44 @@ ngx_http_flux_channel_flush(ngx_http_flux_channel_t *channel,
     ngx_http_flux_channel_release(channel);
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_flux_channel_rests(ngx_http_flux_channel_t *channel)
+{
+    ngx_msec_int_t  left = (ngx_msec_int_t) (channel->due - ngx_current_msec);
+
+    if (left <= 0 || channel->sending != NULL || channel->pending == NULL
+        || channel->pending->json.len >= NGX_HTTP_FLUX_REST_FRAME)
+    {
+        return 0;
+    }
+
+    if (!channel->timer.timer_set) {
+        ngx_add_timer(&channel->timer, (ngx_msec_t) left);
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_http_flux_channel_rest(ngx_http_flux_channel_t *channel, ngx_uint_t sends)
+{
+    ngx_msec_t  took;
+
+    if (sends < NGX_HTTP_FLUX_REST_SENDS
+        && channel->began == ngx_current_msec)
+    {
+        return;
+    }
+
+    ngx_http_flux_batch_submit();
+    ngx_time_update();
+
+    took = ngx_current_msec - channel->began;
+    channel->due = ngx_current_msec + ngx_min(took, NGX_HTTP_FLUX_REST);
 }
 
 

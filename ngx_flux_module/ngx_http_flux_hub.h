@@ -93,13 +93,15 @@ struct ngx_http_flux_channel_s {
 
     ngx_queue_t                front;
     ngx_queue_t                dirty;       /* in the hub's list */
-    ngx_event_t                timer;       /* the pace */
+    ngx_event_t                timer;       /* the pace, or a rest */
 
     ngx_http_flux_frame_t     *pending;     /* from the log, not yet sent */
     ngx_http_flux_frame_t     *sending;
     ngx_http_flux_frame_t     *rest;        /* of `sending`, for newcomers */
     uint64_t                   rest_after;  /* behind this ordinal */
     ngx_queue_t                sent;        /* readers that had `sending` */
+    ngx_msec_t                 began;       /* to send it */
+    ngx_msec_t                 due;         /* the next one may begin */
     ngx_uint_t                 serial;      /* of the frame being sent */
     ngx_uint_t                 batch;       /* where its last sends are */
     ngx_http_flux_deflate_t    streams[2];  /* of events, of messages */
