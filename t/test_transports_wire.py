@@ -331,6 +331,22 @@ def test_tls(live, kafka):
     w.wait_type("pong")
 
 
+@pytest.mark.parametrize("secure, nodelay", [
+    (False, "on"), (False, "off"), (True, "on")])
+def test_no_record_waits_for_an_acknowledgement(live, secure, nodelay):
+    """A stream is sent by small writes: Nagle's algorithm would hold each
+    back until the client's kernel has acknowledged the one before."""
+    n = live(listen="ssl" if secure else "", more=f"tcp_nodelay {nodelay};")
+    options = ({"context": tls()}, {"ssl": tls()}) if secure else ({}, {})
+    scheme = "https" if secure else "http"
+    readers = [Sse(n.url("/live", scheme), **options[0]),
+               WebSocket(n.url("/live", scheme), **options[1])]
+    for reader in readers:
+        n._keep(reader).wait_snapshot("f")
+        assert n.socket_option(reader, socket.IPPROTO_TCP,
+                               socket.TCP_NODELAY) == (nodelay == "on")
+
+
 def narrow(n, request, secure, window=2048):
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)

@@ -1,5 +1,6 @@
 """The real nginx with the module, in a prefix of its own."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ from .ws import WebSocket
 MODULE = BUILD / "ngx_http_flux_module.so"
 # NGINX would be taken for sockets that it inherits
 BINARY = os.environ.get("FLUX_NGINX") or shutil.which("nginx") or "/usr/sbin/nginx"
+
+SYS_PIDFD_GETFD = 438   # on all of Linux's architectures
 
 CONFIG = """\
 worker_processes {workers};
@@ -288,6 +291,21 @@ class Nginx:
         """The pid of the worker that serves this reader."""
         return worker_of(client.local_port, self.port, self.workers(all=True))
 
+    def socket_option(self, client, level, option):
+        """An option of the server's end of this reader's connection."""
+        pid, fd = _server_end(client.local_port, self.port,
+                              self.workers(all=True))
+        process = os.pidfd_open(pid)
+        try:
+            copy = ctypes.CDLL(None, use_errno=True).syscall(
+                SYS_PIDFD_GETFD, process, fd, 0)
+            if copy < 0:
+                raise OSError(ctypes.get_errno(), "pidfd_getfd")
+        finally:
+            os.close(process)
+        with socket.socket(fileno=copy) as end:
+            return end.getsockopt(level, option)
+
     def kill(self, pid, sig=signal.SIGKILL):
         """Kills a worker and expects the alert that nginx logs of it."""
         self.expect_kill(pid)
@@ -441,6 +459,11 @@ class Nginx:
 
 def worker_of(client_port, server_port, pids):
     """Which of these processes holds the server's end of a connection."""
+    return _server_end(client_port, server_port, pids)[0]
+
+
+def _server_end(client_port, server_port, pids):
+    """Which process that is, and its descriptor."""
     local = f"0100007F:{server_port:04X}"
     remote = f"0100007F:{client_port:04X}"
     inode = None
@@ -453,7 +476,7 @@ def worker_of(client_port, server_port, pids):
         for fd in os.listdir(directory):
             try:
                 if os.readlink(f"{directory}/{fd}") == inode:
-                    return pid
+                    return pid, int(fd)
             except OSError:
                 continue
-    return None
+    return None, None
