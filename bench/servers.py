@@ -235,9 +235,11 @@ class Flux(Nginx):
     def status(self):
         import json
         import urllib.request
+        context = None if self.scheme == "http" \
+            else ssl._create_unverified_context()
         with urllib.request.urlopen(
                 f"{self.scheme}://127.0.0.1:{self.port}/status",
-                context=ssl._create_unverified_context()) as answer:
+                context=context) as answer:
             return json.load(answer)
 
     def ready(self):
