@@ -380,15 +380,20 @@ def ticker_row(transport, rate, readers, churn, compress):
     return name if compress else name + ", not compressed"
 
 
-def cold(kafka, options, name, topic, count, **settings):
-    """From a start on nothing to all records read, against a bare loop."""
+def cold(kafka, options, name, topic, count, place=None, **settings):
+    """From a start on nothing to all records read, against a bare loop, and
+    one that puts each record into a place of so many bytes."""
     rows = {}
+    plain = {"bare consumer": []}
+    if place:
+        plain["bare consumer that keeps them"] = [place]
     for _ in range(options.rounds):
-        bare = json.loads(tool(TOOLS / "kafka", "consume", kafka.brokers,
-                               topic, count))
-        rows.setdefault("bare consumer", []).append(
-            {"secs": bare["secs"], "rate": count / bare["secs"],
-             "cpu_s": bare["cpu_s"]})
+        for row, more in plain.items():
+            bare = json.loads(tool(TOOLS / "kafka", "consume", kafka.brokers,
+                                   topic, count, *more))
+            rows.setdefault(row, []).append(
+                {"secs": bare["secs"], "rate": count / bare["secs"],
+                 "cpu_s": bare["cpu_s"]})
         server = Flux(kafka.brokers, topic, workers=1, connections=1000,
                       **settings)
         try:
@@ -490,7 +495,8 @@ def p9(kafka, options):
     count = options.keys
     topic = kafka.topic(4, cleanup_policy="compact")
     kafka.fill(topic, count, keys=count)
-    return cold(kafka, options, "P9", topic, count, zone="2000m")
+    # an entry of the log, a node of the index and its share of a bucket
+    return cold(kafka, options, "P9", topic, count, place=556, zone="2000m")
 
 
 def slow(kafka, options):

@@ -8,9 +8,10 @@
  *       `each` those of a key.  CHANNEL: the value of a header `channel`.
  *   kafka lines    BROKERS TOPIC
  *       a record for each line KEY<tab>VALUE of its input
- *   kafka consume  BROKERS TOPIC COUNT
+ *   kafka consume  BROKERS TOPIC COUNT [PLACE]
  *       the plainest consumer there is: reads COUNT records from the beginning
- *       and does nothing with them
+ *       and does nothing with them; with a PLACE copies each into so many bytes
+ *       of fresh shared memory, which is the least that a zone can cost
  *   kafka latency  BROKERS TOPIC SECS
  *       how old new records are when the plainest consumer has them
  *   kafka bridge   BROKERS TOPIC PORT PATH
@@ -30,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -357,15 +359,28 @@ static int consume(int argc, char **argv)
     ssize_t              n;
     uint64_t             began, first = 0, seen = 0, bytes = 0;
     uint64_t             count = strtoull(argv[2], NULL, 10);
-    const char          *none[] = { NULL };
+    uint64_t             place = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+    uint8_t             *memory = NULL;
+    const char          *properties[] = { /* it pauses when its queue is full */
+                             "queued.min.messages", "10000000",
+                             "queued.max.messages.kbytes", "2097151", NULL };
     rd_kafka_t          *handle;
     rd_kafka_topic_t    *from;
     rd_kafka_queue_t    *queue;
     rd_kafka_message_t  *batch[BATCH];
 
-    (void) argc;
     began = clock_of(CLOCK_MONOTONIC);
-    handle = client(RD_KAFKA_CONSUMER, argv[0], none);
+
+    if (place) {
+        memory = mmap(NULL, count * place, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) {
+            perror("mmap");
+            return 1;
+        }
+    }
+
+    handle = client(RD_KAFKA_CONSUMER, argv[0], properties);
     from = rd_kafka_topic_new(handle, argv[1], NULL);
     queue = consume_all(handle, from, RD_KAFKA_OFFSET_BEGINNING);
 
@@ -377,7 +392,12 @@ static int consume(int argc, char **argv)
         }
 
         for (ssize_t i = 0; i < n; i++) {
-            if (batch[i]->err == 0) {
+            if (batch[i]->err == 0 && seen < count) {
+                if (memory) {
+                    memcpy(memory + seen * place, batch[i]->payload,
+                           batch[i]->len < place ? batch[i]->len : place);
+                }
+
                 if (seen++ == 0) {
                     first = clock_of(CLOCK_MONOTONIC);
                 }
