@@ -650,9 +650,10 @@ def main():
             for name in options.scenario or SCENARIOS:
                 say(f"{name.upper()}: {SCENARIOS[name].__doc__}")
                 results["scenarios"][name] = SCENARIOS[name](kafka, options)
+                results["skipped"] = skipped
+                # who stops it keeps what has been measured
+                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         results["scenarios"] = dict(sorted(results["scenarios"].items()))
-        results["skipped"] = skipped
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print_tables(results)
 
 

@@ -19,7 +19,11 @@ PR_SET_CHILD_SUBREAPER = 36
 
 # Below the range from which the kernel takes ports for outgoing
 # connections: a server that is stopped and started again finds its port free.
+# Half of the tests run beside the other half: each has ports of its own.
 PORTS = range(20000, 32000)
+HALF = os.environ.get("PYTEST_XDIST_WORKER")
+if HALF:
+    PORTS = PORTS[int(HALF.removeprefix("gw")) % 2::2]
 _handed_out = set()
 
 
