@@ -26,6 +26,11 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
 
 
+def pytest_collection_modifyitems(items):
+    # the longest file first: the other half has the rest meanwhile
+    items.sort(key=lambda item: item.get_closest_marker("image") is None)
+
+
 def pytest_sessionfinish(session):
     left = process.end_children()
     if left:

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from harness.process import free_port, listens, spawn, stop, wait_for
+from harness.process import (
+    free_port, let_workers_in, listens, spawn, stop, wait_for)
 
 
 class Redis:
@@ -150,13 +151,11 @@ def test_rooms_of_a_split_feed_and_a_password_and_a_database(
 
 
 def test_a_unix_socket(kafka, nginx, module, tmp_path, make_redis):
-    tmp_path.chmod(0o755)
+    let_workers_in(tmp_path)
     redis = make_redis("--unixsocket", str(tmp_path / "s"),
                        "--unixsocketperm", "777")
     topic = kafka.create_topic()
     kafka.send(topic, 1, key="a")
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
     nginx(**settings(kafka, topic, f"unix:{tmp_path}/s"))
     wait_for(lambda: redis.fields(), 10)
 

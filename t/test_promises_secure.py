@@ -13,7 +13,7 @@ from harness.http import request
 from harness.load import (
     Load, Returning, Returnings, check_exactly_once, check_no_reset, drop,
     truth)
-from harness.process import alive, free_port, wait_for
+from harness.process import alive, free_port, let_workers_in, wait_for
 from harness.sse import Sse
 from harness.ws import WebSocket
 
@@ -27,7 +27,7 @@ def secure(kafka, nginx, module, tmp_path):
          "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
          "/CN=localhost", "-keyout", tmp_path / "key.pem", "-out",
          tmp_path / "cert.pem"], check=True, capture_output=True)
-    tmp_path.chmod(0o755)
+    let_workers_in(tmp_path)
     topic = kafka.create_topic(partitions=3)
     port = free_port()
     n = nginx(kafka=kafka, listen="ssl http2 reuseport", status=False,

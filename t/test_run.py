@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.http import request
-from harness.process import ROOT, alive, descendants, free_port, spawn, wait_for
+from harness.process import (
+    ROOT, alive, descendants, free_port, let_workers_in, spawn, wait_for)
 from harness.sse import Sse
 
 pytestmark = [
@@ -76,8 +77,7 @@ class Demo:
 @pytest.fixture
 def demo(tmp_path_factory):
     directory = tmp_path_factory.mktemp("demo")
-    for path in (directory, *directory.parents[:2]):
-        path.chmod(0o755)       # a root's nginx workers are nobody's
+    let_workers_in(directory)
     running = []
 
     def make(**variables):
