@@ -200,7 +200,7 @@ static inline size_t
 model_message(uint8_t *dst, flux_message_t *m, uint32_t number, int64_t offset,
     const model_content_t *content, uint32_t room)
 {
-    static char     key[64], name[64], feed[8];
+    static char     key[64], name[64], feed[16];
     static uint8_t  value[MODEL_MESSAGE];
     size_t          length;
     uint32_t        f = number / (MODEL_NUMBERS / MODEL_FEEDS);
