@@ -653,7 +653,7 @@ def main():
                 results["skipped"] = skipped
                 # who stops it keeps what has been measured
                 RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        results["scenarios"] = dict(sorted(results["scenarios"].items()))
+    results["scenarios"] = dict(sorted(results["scenarios"].items()))
     print_tables(results)
 
 

@@ -358,7 +358,7 @@ flux_index_unlink(flux_log_t *log, uint32_t node)
 
 /* The oldest live record of a key is live no longer. */
 
-void
+static void
 flux_index_unlive(flux_log_t *log, flux_key_t *key, flux_entry_t *entry)
 {
     entry->live = 0;
@@ -374,7 +374,7 @@ flux_index_unlive(flux_log_t *log, flux_key_t *key, flux_entry_t *entry)
 }
 
 
-void
+static void
 flux_index_remove_key(flux_log_t *log, uint32_t node)
 {
     flux_key_t   *key = flux_log_key(log, node);

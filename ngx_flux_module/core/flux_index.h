@@ -41,10 +41,10 @@ void flux_index_left(flux_log_t *log, const flux_entry_t *entry,
 void flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
     uint64_t position);
 
-/* Takes a key out with all its records. */
-void flux_index_remove_key(flux_log_t *log, uint32_t key);
-
-/* Likewise, where no entry says so: recovery is not to bring it back. */
+/*
+ * Takes a key out with all its records where no entry says so: recovery is not
+ * to bring it back.
+ */
 void flux_index_forget_key(flux_log_t *log, uint32_t key);
 
 /*
@@ -85,8 +85,6 @@ void flux_index_first(flux_log_t *log, flux_room_t *room,
     const flux_entry_t *entry);
 void flux_index_renew(flux_log_t *log, uint32_t node);
 void flux_index_unlink(flux_log_t *log, uint32_t node);
-void flux_index_unlive(flux_log_t *log, flux_key_t *key,
-    flux_entry_t *entry);
 void flux_index_free_room(flux_log_t *log, uint32_t node);
 
 static inline const uint8_t *

@@ -290,20 +290,37 @@ expect_killed(pid_t pid)
 }
 
 
-/* Single steps from where the writer stops itself. */
-
-static void
-step(pid_t pid, uint32_t steps)
+/* returns the signal that it stopped with */
+static int
+expect_stopped(pid_t pid)
 {
     int  status;
 
     log_expect(waitpid(pid, &status, 0) == pid);
     log_expect(WIFSTOPPED(status));
 
+    return WSTOPSIG(status);
+}
+
+
+static int
+single_step(pid_t pid)
+{
+    log_expect(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
+
+    return expect_stopped(pid);
+}
+
+
+/* Single steps from where the writer stops itself. */
+
+static void
+step(pid_t pid, uint32_t steps)
+{
+    expect_stopped(pid);
+
     while (steps--) {
-        log_expect(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
-        log_expect(waitpid(pid, &status, 0) == pid);
-        log_expect(WIFSTOPPED(status));
+        single_step(pid);
     }
 }
 
@@ -439,14 +456,21 @@ run_seed(long seed, long rounds, int single_steps)
 
 
 static void
+map_shared(void)
+{
+    shared = mmap(NULL, sizeof(shared_t), PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(shared, MAP_FAILED);
+}
+
+
+static void
 kill_often(int single_steps)
 {
     long      seed, first = from_environment("FLUX_FIRST", 1);
     uint64_t  read = 0, lost = 0;
 
-    shared = mmap(NULL, sizeof(shared_t), PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(shared, MAP_FAILED);
+    map_shared();
     dirty_kills = 0;
 
     for (seed = first; seed < first + from_environment("FLUX_SEEDS", SEEDS);
@@ -563,7 +587,7 @@ check_copy(const model_shape_t *shape, shared_t *copy)
 static uint32_t
 change_by_steps(const model_shape_t *shape, change_t change, uint32_t seed)
 {
-    int              status;
+    int              stopped;
     pid_t            pid = spawn();
     uint32_t         stores = 0;
     static shared_t  seen, copy;
@@ -574,14 +598,12 @@ change_by_steps(const model_shape_t *shape, change_t change, uint32_t seed)
         _exit(0);
     }
 
-    step(pid, 0);
+    expect_stopped(pid);
     check_log(shape, 1);
     seen = *shared;
 
     do {
-        log_expect(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
-        log_expect(waitpid(pid, &status, 0) == pid);
-        log_expect(WIFSTOPPED(status));
+        stopped = single_step(pid);
 
         if (memcmp(&seen, shared, sizeof(shared_t)) != 0) {
             seen = *shared;
@@ -590,7 +612,7 @@ change_by_steps(const model_shape_t *shape, change_t change, uint32_t seed)
             stores++;
         }
 
-    } while (WSTOPSIG(status) != SIGSTOP);
+    } while (stopped != SIGSTOP);
 
     kill(pid, SIGKILL);
     expect_killed(pid);
@@ -612,9 +634,7 @@ test_any_store_of_a_change_may_be_the_last(void **state)
         skip();
     }
 
-    shared = mmap(NULL, sizeof(shared_t), PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(shared, MAP_FAILED);
+    map_shared();
 
     shape.keys = 8;
     shape.rooms = 4;
