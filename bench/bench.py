@@ -182,7 +182,7 @@ def p3(kafka, options):
             (Flux, "ws sse", whole), (Flux, "ws sse", lean),
             (FluxTls, "ws sse", whole), (FluxTls, "ws sse", lean),
             (Nchan, "ws sse", {}), (WebSockets, "ws", {}),
-            (SocketIO, "ws", {})]
+            (SocketIO, "ws", {}), (Centrifugo, "ws sse", {})]
         for transport in transports.split()]
     for _ in range(options.rounds):
         for kind, transport, more in contenders:
@@ -251,26 +251,52 @@ def idle_tls(server, transport, count):
 def p4(kafka, options):
     """2,000 readers come back at once, to a snapshot of 100 keys"""
     rows = {}
-    topic = kafka.topic()
-    kafka.fill(topic, 100)
+    contenders = [(RawPair, "ws", False), (RawPair, "sse", False),
+                  (Flux, "ws", False), (Flux, "sse", False),
+                  (Flux, "ws", True), (Flux, "sse", True)]
+    for peer in PEERS:
+        contenders += [(peer, t, False) for t in peer.transports]
     for _ in range(options.rounds):
-        for killed in (False, True):
-            for transport in ("ws", "sse"):
-                row = f"Flux {transport}" + (", workers killed" if killed
-                                             else "")
-                with Flux(kafka.brokers, topic) as server:
-                    load = Load("storm", server, transport, readers=2000,
-                                **({"wait": True} if killed else {}))
-                    if killed:
-                        for pid in server.pids():
-                            os.kill(pid, signal.SIGKILL)
-                    result = load.result()
-                if killed:
-                    del result["cpu_us"]    # they took their clocks along
-                rows.setdefault(row, []).append(result)
-                say(f"  P4 {row}: {result['all_ms']:.0f} ms, "
-                    f"{result['retries']} refused")
+        for kind, transport, killed in contenders:
+            if kind.name in skipped or (
+                    options.only and kind.name.lower() not in options.only):
+                continue
+            row = f"{kind.name} {transport}" + (
+                ", workers killed" if killed else "")
+            try:
+                result = storm(kafka, kind, transport, killed)
+            except Missing as e:
+                skipped[kind.name] = str(e).strip()
+                continue
+            except (RuntimeError, OSError, ValueError) as e:
+                say(f"  {row}: {e}")
+                continue
+            rows.setdefault(row, []).append(result)
+            say(f"  P4 {row}: {result['all_ms']:.0f} ms, "
+                f"{result.get('cpu_us', 0):.0f} us each, "
+                f"{result['retries']} refused")
     return rows
+
+
+def storm(kafka, kind, transport, killed):
+    if kind is RawPair:
+        server = kind(rate=.1, first=100)
+    else:
+        server = kind(kafka.brokers, kafka.topic(),
+                      **({"kept": 100} if kind is Nchan else {}))
+    with server:
+        if kind is not RawPair:
+            kafka.fill(server.topic, 100)
+            time.sleep(1)
+        load = Load("storm", server, transport, readers=2000, plain=True,
+                    **({"wait": True} if killed else {}))
+        if killed:
+            for pid in server.pids():
+                os.kill(pid, signal.SIGKILL)
+        result = load.result()
+    if killed:
+        del result["cpu_us"]    # they took their clocks along
+    return result
 
 
 TICK = ('{"at":%d,"seq":%d,"symbol":"%s","price":"%.2f","bid":"%.2f",'
@@ -447,10 +473,16 @@ def p7(kafka, options):
             add("bare consumer", json.loads(tool(
                 TOOLS / "kafka", "latency", kafka.brokers, topic,
                 options.secs)))
-        for transport in ("ws", "sse"):
-            server = Flux(kafka.brokers, kafka.topic())
-            add(f"Flux {transport}", fan_out(kafka, server, transport, 100,
-                                             readers=1, secs=options.secs))
+        for kind in (Flux, *PEERS):
+            for transport in kind.transports:
+                if kind.name in skipped:
+                    continue
+                try:
+                    add(f"{kind.name} {transport}", fan_out(
+                        kafka, kind(kafka.brokers, kafka.topic()), transport,
+                        100, readers=1, secs=options.secs))
+                except Missing as e:
+                    skipped[kind.name] = str(e).strip()
     return rows
 
 

@@ -3,7 +3,7 @@
  * area, few keys to many, and what a recovery costs at the end.
  *
  *   cc -O2 -D_GNU_SOURCE -Ingx_flux_module/core bench/log.c \
- *       ngx_flux_module/core/flux_{log,index,ahead,recover,frame,json}.c \
+ *       ngx_flux_module/core/flux_{log,ring,feed,index,ahead,recover,frame,json}.c \
  *       -o log && ./log
  */
 
@@ -89,6 +89,7 @@ round_of(uint8_t *area, uint32_t keys, int rooms)
     int64_t   offset;
     uint32_t  feed, partition, n = 1;
 
+    memset(area, 0, BENCH_AREA);
     flux_log_format(&flux, area, BENCH_AREA);
     feed = flux_log_feed(&flux, 1, 1);
     partition = flux_log_partition(&flux, feed, 1, 1, 0, 0);

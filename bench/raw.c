@@ -1,8 +1,9 @@
 /*
- * raw PORT RATE SIZE [2] - the floor that servers are compared with: one loop
- * that send()s a ready frame to each connection, and does nothing else.
- * Whoever asks for a WebSocket gets one, all others an event stream.  2: two
- * such processes share the connections.
+ * raw PORT RATE SIZE [PROCESSES [FIRST]] - the floor that servers are compared
+ * with: one loop that send()s a ready frame to each connection, and does
+ * nothing else.  Whoever asks for a WebSocket gets one, all others an event
+ * stream.  With 2 processes they share the connections.  FIRST: so many frames
+ * come with the answer, as a snapshot would.
  */
 
 #define _GNU_SOURCE
@@ -17,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +28,8 @@
 #define READERS_MAX  65536
 
 static int     size;
+static char   *first[2];        /* frames that come first: SSE, WebSocket */
+static size_t  first_len[2];
 
 
 static uint64_t now(void)
@@ -82,10 +86,40 @@ static void raw_answer(int fd, const char *text, size_t len, int *ws)
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
         "Transfer-Encoding: chunked\r\n\r\n";
 
+    int           room = (int) first_len[1] * 2;
+    struct iovec  out[2];
+
     *ws = memmem(text, len, "websocket", 9) != NULL;
-    (void) !send(fd, *ws ? upgrade : events,
-                 *ws ? sizeof(upgrade) - 1 : sizeof(events) - 1,
-                 MSG_NOSIGNAL);
+
+    out[0].iov_base = (void *) (*ws ? upgrade : events);
+    out[0].iov_len = *ws ? sizeof(upgrade) - 1 : sizeof(events) - 1;
+    out[1].iov_base = first[*ws];
+    out[1].iov_len = first_len[*ws];
+
+    if (room) {
+        /* all of it fits, so that there is no rest to send later */
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    }
+
+    (void) !writev(fd, out, 2);
+}
+
+
+static void raw_first(int frames)
+{
+    for (int ws = 0; ws < 2; ws++) {
+        first[ws] = malloc((size_t) frames * ((size_t) size + 32) + 1);
+
+        if (first[ws] == NULL) {
+            perror("raw");
+            exit(1);
+        }
+
+        for (int i = 0; i < frames; i++) {
+            first_len[ws] += raw_frame(first[ws] + first_len[ws], ws,
+                                       UINT64_C(1000000000) + (uint64_t) i);
+        }
+    }
 }
 
 
@@ -105,15 +139,16 @@ int main(int argc, char **argv)
     if (argc < 4 || (size = atoi(argv[3])) < 64 || size > 60000
         || fds == NULL || frame == NULL)
     {
-        fprintf(stderr, "usage: raw PORT RATE SIZE\n");
+        fprintf(stderr, "usage: raw PORT RATE SIZE [PROCESSES [FIRST]]\n");
         return 2;
     }
 
     port = atoi(argv[1]);
     rate = atof(argv[2]);
     signal(SIGPIPE, SIG_IGN);
+    raw_first(argc > 5 ? atoi(argv[5]) : 0);
 
-    if (argc > 4 && fork() == 0) {
+    if (argc > 4 && atoi(argv[4]) == 2 && fork() == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
     }
 

@@ -120,22 +120,25 @@ class Raw(Server):
     transports = ("ws", "sse")
     produces = True
 
-    def __init__(self, rate, size=256, **_):
+    processes_wanted = 1
+
+    def __init__(self, rate, size=256, first=0, **_):
         super().__init__()
-        self.rate, self.size = rate, size
+        self.rate, self.size, self.first = rate, size, first
 
     def start(self):
-        self.spawn([TOOLS / "raw", self.port, self.rate, self.size])
+        self.spawn([TOOLS / "raw", self.port, self.rate, self.size,
+                    self.processes_wanted, self.first])
         wait(lambda: listens(self.port), self.name)
 
 
 class RawPair(Raw):
     """Two of them: what two workers cannot be cheaper than."""
     name = "raw, two processes,"
+    processes_wanted = 2
 
     def start(self):
-        self.spawn([TOOLS / "raw", self.port, self.rate, self.size, 2])
-        wait(lambda: listens(self.port), self.name)
+        super().start()
         wait(lambda: children(self.processes[0].pid), self.name)
 
     def pids(self):
@@ -264,12 +267,15 @@ class FluxTls(Flux):
 
 
 class Nchan(Nginx):
-    """Another nginx, and a bridge that posts Kafka's records to it."""
+    """Another nginx, and a bridge that posts Kafka's records to it.  `kept`:
+    so many records are what a reader gets first, the newest one otherwise."""
     name = "nchan"
     path = "/live"
 
-    def __init__(self, brokers, topic, rate=0, compress="off", **options):
+    def __init__(self, brokers, topic, rate=0, compress="off", kept=0,
+                 **options):
         super().__init__(**options)
+        self.kept = kept
         self.brokers, self.topic = brokers, topic
         self.compress = compress
 
@@ -280,10 +286,11 @@ class Nchan(Nginx):
             NCHAN, "nchan_shared_memory_size 64m;",
             f"""location = /live {{ nchan_subscriber websocket eventsource;
                     nchan_channel_id room;
-                    nchan_subscriber_first_message newest; }}
+                    nchan_subscriber_first_message {
+                        "oldest" if self.kept else "newest"}; }}
         location = /post {{ nchan_publisher; nchan_channel_id room;
                     nchan_deflate_message_for_websocket {self.compress};
-                    nchan_message_buffer_length 10; }}""")
+                    nchan_message_buffer_length {self.kept or 10}; }}""")
         self.bridge = self.spawn([TOOLS / "kafka", "bridge", self.brokers,
                                   self.topic, self.port, "/post"])
         time.sleep(.5)

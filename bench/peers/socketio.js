@@ -9,11 +9,11 @@ const io = new Server(Number(port), {
   transports: ["websocket"],
   perMessageDeflate: process.env.COMPRESS ? { threshold: 0 } : false,
 });
-let last;
+const latest = new Map();
 
 io.on("connection", (socket) => {
   socket.join("room");
-  if (last) socket.emit("record", last);
+  socket.emit("snapshot", [...latest.values()]);
 });
 
 async function main() {
@@ -24,8 +24,9 @@ async function main() {
   consumer.on(consumer.events.GROUP_JOIN, () => console.log("ready"));
   await consumer.run({
     eachMessage: async ({ message }) => {
-      last = JSON.parse(message.value.toString());
-      io.to("room").emit("record", last);
+      const value = JSON.parse(message.value.toString());
+      latest.set(message.key?.toString(), value);
+      io.to("room").emit("record", value);
     },
   });
 }

@@ -5,7 +5,8 @@ const { Kafka, logLevel } = require("kafkajs");
 
 const [brokers, topic, port] = process.argv.slice(2);
 const compress = Boolean(process.env.COMPRESS);
-let last;
+const latest = new Map();
+let snapshot;
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
@@ -18,7 +19,8 @@ const server = Bun.serve({
     perMessageDeflate: compress && { compress: "dedicated", decompress: false },
     open(socket) {
       socket.subscribe("room");
-      if (last) socket.send(last, compress);
+      snapshot ??= `[${[...latest.values()].join()}]`;
+      socket.send(snapshot, compress);
     },
     message() {},
   },
@@ -31,7 +33,9 @@ await consumer.subscribe({ topic });
 consumer.on(consumer.events.GROUP_JOIN, () => console.log("ready"));
 await consumer.run({
   eachMessage: async ({ message }) => {
-    last = message.value.toString();
-    server.publish("room", last, compress);
+    const value = message.value.toString();
+    latest.set(message.key?.toString(), value);
+    snapshot = undefined;
+    server.publish("room", value, compress);
   },
 });
