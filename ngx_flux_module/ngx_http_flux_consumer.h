@@ -277,6 +277,9 @@ ngx_int_t ngx_http_flux_kafka_take(ngx_http_flux_consumer_t *consumer);
 void ngx_http_flux_kafka_forget(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_source_t *source);
 
+
+/* kafka_skips.c */
+
 /* Says what was skipped since the last line. */
 void ngx_http_flux_kafka_log_skips(ngx_http_flux_consumer_t *consumer);
 

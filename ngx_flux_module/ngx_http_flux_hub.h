@@ -188,12 +188,6 @@ void ngx_http_flux_hub_exit(void);
 /* Something was published, or there is work left from the last turn. */
 void ngx_http_flux_hub_wake(ngx_event_t *ev);
 
-/*
- * Takes what is new in the log into the channels; under the lock the hub is at
- * the head afterwards.
- */
-void ngx_http_flux_hub_scan(void);
-
 /* The zone's lock, unless this worker has it: the result goes to unlock. */
 ngx_uint_t ngx_http_flux_hub_lock(void);
 void ngx_http_flux_hub_unlock(ngx_uint_t locked);
@@ -225,6 +219,18 @@ ngx_int_t ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed,
 
 /* Did retention pass what comes next in one of them?  Under the lock. */
 ngx_uint_t ngx_http_flux_positions_lost(ngx_http_flux_feed_t *feed);
+
+
+/* --- ngx_http_flux_hub_scan.c --- */
+
+/* The hub stands at the log's head: what was before is had from the index. */
+ngx_int_t ngx_http_flux_hub_start(void);
+
+/*
+ * Takes what is new in the log into the channels; under the lock the hub is at
+ * the head afterwards.
+ */
+void ngx_http_flux_hub_scan(void);
 
 
 /* --- ngx_http_flux_state.c --- */

@@ -1,9 +1,9 @@
 /*
- * Records of Kafka become entries of the log.  What can be found out about a
- * record alone is found out before the lock is taken.
+ * Records of Kafka are taken from librdkafka's queue.  What can be found out
+ * about one alone is found out here, before the lock is taken.
  */
 
-#include "ngx_http_flux_consumer.h"
+#include "ngx_http_flux_record.h"
 
 #include "core/flux_json.h"
 #include "core/flux_pointer.h"
@@ -12,32 +12,9 @@
 /* a message has a record in each feed of its topic */
 #define NGX_HTTP_FLUX_RECORDS  (NGX_HTTP_FLUX_BATCH_MESSAGES + FLUX_LOG_FEEDS)
 
-/* records between two steps towards what one will look at */
-#define NGX_HTTP_FLUX_AHEAD  8
-
 /* the bytes of a value that are fetched ahead; then the hardware runs ahead */
 #define NGX_HTTP_FLUX_FETCH  512
 #define NGX_HTTP_FLUX_CACHE_LINE  64
-
-/* escaped: feed, slash, room */
-#define NGX_HTTP_FLUX_ADDRESS_MAX  4096
-
-#define NGX_HTTP_FLUX_SKIP_NONE    -1
-
-#define NGX_HTTP_FLUX_SKIP_INTERVAL  10000      /* ms between lines */
-
-
-typedef struct {
-    ngx_http_flux_source_t    *source;
-    ngx_http_flux_position_t  *position;
-    flux_message_t             message;
-    flux_append_t              append;
-    int                        skip;        /* a flux_skip_t, or none */
-    unsigned                   eof:1;       /* no record: the end */
-    unsigned                   seek:1;      /* it is to say where it lives */
-    u_char                    *escaped;     /* the key of one that seeks */
-    u_char                     room[NGX_HTTP_FLUX_ROOM_MAX];
-} ngx_http_flux_record_t;
 
 
 static void ngx_http_flux_record_fetch(ngx_http_flux_consumer_t *consumer);
@@ -53,27 +30,11 @@ static void ngx_http_flux_record_room(ngx_http_flux_record_t *record,
     rd_kafka_message_t *message, ngx_http_flux_feed_t *feed);
 static ngx_int_t ngx_http_flux_record_flush(
     ngx_http_flux_consumer_t *consumer);
-static void ngx_http_flux_record_ahead(ngx_http_flux_consumer_t *consumer,
-    size_t i);
-static void ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record);
-static int ngx_http_flux_record_store(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record);
-static int ngx_http_flux_record_store_delete(
-    ngx_http_flux_consumer_t *consumer, ngx_http_flux_record_t *record);
-static void ngx_http_flux_record_eof(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record);
-static void ngx_http_flux_record_skipped(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record, int reason);
 
 
 /* of the one thread that uses them: consumers take turns */
 static ngx_http_flux_record_t  ngx_http_flux_records[NGX_HTTP_FLUX_RECORDS];
 static size_t                  ngx_http_flux_nrecords;
-
-static const char  *ngx_http_flux_skip_names[] = {
-    "not JSON", "no room", "too large", "expired"
-};
 
 
 ngx_int_t
@@ -520,322 +481,26 @@ ngx_http_flux_room_valid(const u_char *p, size_t len)
 }
 
 
-/* --- with the lock ------------------------------------------------------- */
-
 static ngx_int_t
 ngx_http_flux_record_flush(ngx_http_flux_consumer_t *consumer)
 {
-    size_t                   i;
-    ngx_int_t                rc;
-    ngx_http_flux_record_t  *record;
+    size_t     i;
+    ngx_int_t  rc;
 
     if (ngx_http_flux_nrecords == 0) {
         return NGX_OK;
     }
 
-    rc = ngx_http_flux_kafka_lock(consumer);
+    rc = ngx_http_flux_kafka_append(consumer, ngx_http_flux_records,
+                                    ngx_http_flux_nrecords);
 
     for (i = 0; i < ngx_http_flux_nrecords; i++) {
-        record = &ngx_http_flux_records[i];
-
-        if (rc == NGX_OK) {
-            ngx_http_flux_record_ahead(consumer, i);
-            ngx_http_flux_record_append(consumer, record);
-        }
-
-        if (record->escaped != NULL) {
-            ngx_free(record->escaped);
+        if (ngx_http_flux_records[i].escaped != NULL) {
+            ngx_free(ngx_http_flux_records[i].escaped);
         }
     }
 
     ngx_http_flux_nrecords = 0;
 
-    if (rc == NGX_OK) {
-        consumer->published = 1;
-        ngx_http_flux_kafka_unlock(consumer);
-    }
-
     return rc;
-}
-
-
-/* Those behind record i come a step nearer each. */
-
-static void
-ngx_http_flux_record_ahead(ngx_http_flux_consumer_t *consumer, size_t i)
-{
-    int  step;
-
-    for (step = FLUX_AHEAD_STEPS - 1; step >= 0; step--) {
-        i += NGX_HTTP_FLUX_AHEAD;
-
-        if (i >= ngx_http_flux_nrecords) {
-            return;
-        }
-
-        flux_log_ahead(&consumer->zone->log, &ngx_http_flux_records[i].append,
-                       (flux_ahead_t) step);
-    }
-}
-
-
-static void
-ngx_http_flux_record_append(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record)
-{
-    int                        skip;
-    flux_log_t                *log = &consumer->zone->log;
-    flux_partition_t          *p;
-    flux_feed_t               *state;
-    ngx_http_flux_position_t  *position = record->position;
-
-    p = ngx_http_flux_position_partition(consumer, position);
-
-    if (p->down) {
-        ngx_http_flux_kafka_source_up(consumer, position);
-    }
-
-    if (record->eof) {
-        ngx_http_flux_record_eof(consumer, record);
-        return;
-    }
-
-    if (record->append.offset < p->next) {
-        return;
-    }
-
-    if (!p->ready && record->append.offset > p->next) {
-
-        /* compacted away before we came: a reader may have seen it */
-
-        p->whole = record->append.offset;
-    }
-
-    skip = record->skip;
-
-    if (skip == NGX_HTTP_FLUX_SKIP_NONE) {
-        skip = ngx_http_flux_record_store(consumer, record);
-    }
-
-    if (skip != NGX_HTTP_FLUX_SKIP_NONE) {
-        flux_log_skip(log, position->feed->slot, position->partition,
-                      record->append.offset, (flux_skip_t) skip);
-
-        if (skip == FLUX_SKIP_EXPIRED) {
-
-            /* who saw it elsewhere has to be told, and we know no room */
-
-            state = &log->header->feeds[position->feed->slot];
-            state->lost_expire = ngx_max(state->lost_expire,
-                                         record->message.ts
-                                         + position->feed->expire);
-        }
-
-        ngx_http_flux_record_skipped(consumer, record, skip);
-    }
-
-    if (p->high_watermark < p->next) {
-        p->high_watermark = p->next;
-    }
-
-    if (!p->ready && p->target >= 0 && p->next >= p->target) {
-        ngx_http_flux_kafka_source_ready(consumer, position);
-    }
-}
-
-
-/* Returns why it could not be stored. */
-
-static int
-ngx_http_flux_record_store(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record)
-{
-    uint8_t         *dst;
-    flux_log_t      *log = &consumer->zone->log;
-
-    if (record->seek) {
-        return ngx_http_flux_record_store_delete(consumer, record);
-    }
-
-    dst = flux_log_reserve(log, &record->append);
-
-    if (dst == NULL) {
-        return FLUX_SKIP_SIZE;
-    }
-
-    flux_message_write(dst, &record->message);
-    flux_log_append(log, &record->append);
-
-    return NGX_HTTP_FLUX_SKIP_NONE;
-}
-
-
-/*
- * A tombstone deletes its key where it lives; if it lives nowhere, in the room
- * that its header names.
- */
-
-static int
-ngx_http_flux_record_store_delete(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record)
-{
-    size_t           length;
-    uint8_t         *dst, address[NGX_HTTP_FLUX_ADDRESS_MAX];
-    uint32_t         key;
-    flux_log_t      *log = &consumer->zone->log;
-    flux_entry_t    *entry;
-    flux_append_t    what = record->append;
-    flux_message_t  *m = &record->message;
-
-    record->seek = 0;
-    key = FLUX_NONE;
-
-    if (record->escaped != NULL) {
-        key = flux_log_find_key(log, record->position->feed->slot, FLUX_NONE,
-                                record->escaped, m->key_length);
-    }
-
-    if (key == FLUX_NONE) {
-        return m->room ? ngx_http_flux_record_store(consumer, record)
-                       : FLUX_SKIP_ROOM;
-    }
-
-    /* making place in the ring moves entries: keep the address */
-
-    entry = flux_log_entry(log, flux_log_key(log, key)->newest);
-    length = entry->address_length;
-
-    if (length > sizeof(address)) {
-        return FLUX_SKIP_ROOM;
-    }
-
-    ngx_memcpy(address, flux_log_message(entry) + FLUX_MESSAGE_PREFIX, length);
-
-    what.room_hash = 0;
-    what.address_length = (uint32_t) length;
-    what.message_length = (uint32_t) flux_message_delete(NULL, address, length,
-                                                         record->escaped,
-                                                         m->key_length, m->ts);
-
-    dst = flux_log_reserve(log, &what);
-
-    if (dst == NULL) {
-        return FLUX_SKIP_SIZE;
-    }
-
-    flux_message_delete(dst, address, length, record->escaped, m->key_length,
-                        m->ts);
-    flux_log_append(log, &what);
-
-    return NGX_HTTP_FLUX_SKIP_NONE;
-}
-
-
-static void
-ngx_http_flux_record_eof(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record)
-{
-    flux_partition_t  *p;
-
-    p = ngx_http_flux_position_partition(consumer, record->position);
-
-    /* what lies between the last record and the end holds no data */
-
-    if (p->next < record->append.offset) {
-        p->next = record->append.offset;
-    }
-
-    if (p->high_watermark < record->append.offset) {
-        p->high_watermark = record->append.offset;
-    }
-
-    if (!p->ready) {
-        ngx_http_flux_kafka_source_ready(consumer, record->position);
-    }
-}
-
-
-/* --- what was skipped ---------------------------------------------------- */
-
-static void
-ngx_http_flux_record_skipped(ngx_http_flux_consumer_t *consumer,
-    ngx_http_flux_record_t *record, int reason)
-{
-    consumer->skips[reason].count++;
-    consumer->skips[reason].topic = &record->source->topic->name;
-    consumer->skips[reason].partition = record->source->number;
-    consumer->skips[reason].offset = record->append.offset;
-}
-
-
-/* Keys that had to go because the zone is too small for all of them. */
-
-static void
-ngx_http_flux_record_log_evicted(ngx_http_flux_consumer_t *consumer)
-{
-    uint64_t                evicted;
-    ngx_uint_t              i;
-    ngx_http_flux_feed_t  **feeds = consumer->fmcf->feeds.elts;
-
-    if (consumer->evicted_last
-        && ngx_current_msec - consumer->evicted_last
-           < NGX_HTTP_FLUX_SKIP_INTERVAL)
-    {
-        return;
-    }
-
-    for (i = 0; i < consumer->fmcf->feeds.nelts; i++) {
-
-        if (feeds[i]->cluster != consumer->cluster
-            || feeds[i]->slot == FLUX_NONE)
-        {
-            continue;
-        }
-
-        evicted = consumer->zone->log.header->feeds[feeds[i]->slot].evicted;
-
-        if (evicted <= consumer->evicted[feeds[i]->slot]) {
-            continue;
-        }
-
-        ngx_log_error(NGX_LOG_WARN, consumer->log, 0,
-                      "flux zone \"%V\" is too small: %uL keys of feed "
-                      "\"%V\" had to leave so far",
-                      &consumer->zone->name, evicted, &feeds[i]->name);
-
-        consumer->evicted[feeds[i]->slot] = evicted;
-        consumer->evicted_last = ngx_current_msec;
-    }
-}
-
-
-void
-ngx_http_flux_kafka_log_skips(ngx_http_flux_consumer_t *consumer)
-{
-    int         i;
-    ngx_uint_t  n;
-
-    ngx_http_flux_record_log_evicted(consumer);
-
-    for (i = 0; i <= FLUX_SKIP_EXPIRED; i++) {
-        n = consumer->skips[i].count - consumer->skips[i].told;
-
-        if (n == 0
-            || (consumer->skips[i].told
-                && ngx_current_msec - consumer->skips[i].last
-                   < NGX_HTTP_FLUX_SKIP_INTERVAL))
-        {
-            continue;
-        }
-
-        consumer->skips[i].told = consumer->skips[i].count;
-        consumer->skips[i].last = ngx_current_msec;
-
-        ngx_log_error(NGX_LOG_WARN, consumer->log, 0,
-                      "flux kafka \"%V\": %ui record%s skipped (%s), "
-                      "the last one is %V[%D] at offset %L",
-                      &consumer->cluster->name, n, n == 1 ? "" : "s",
-                      ngx_http_flux_skip_names[i], consumer->skips[i].topic,
-                      consumer->skips[i].partition, consumer->skips[i].offset);
-    }
 }

@@ -7,6 +7,13 @@
 
 #define NGX_HTTP_FLUX_ZONE_MAGIC  0x666c757a6f6e6532    /* "fluzone2" */
 
+/* The kernel gives zeros; nginx may be built to fill them with something. */
+#if (NGX_DEBUG_MALLOC)
+#define NGX_HTTP_FLUX_ZONE_ZEROS  0
+#else
+#define NGX_HTTP_FLUX_ZONE_ZEROS  1
+#endif
+
 /* How soon a new writer sees that the old one has let go, or died. */
 #define NGX_HTTP_FLUX_LEASE_WAIT  10
 
@@ -112,8 +119,9 @@ static ngx_int_t
 ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone, ngx_log_t *log,
     ngx_uint_t fresh)
 {
-    size_t   size, used, demand;
-    u_char  *p;
+    size_t      size, used, demand;
+    u_char     *p;
+    ngx_uint_t  zeros = NGX_HTTP_FLUX_ZONE_ZEROS;
 
     p = zone->shm_zone->shm.addr + ngx_pagesize;
     used = ngx_pagesize + ngx_align(sizeof(ngx_http_flux_shared_t), 64);
@@ -137,6 +145,7 @@ ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone, ngx_log_t *log,
         ngx_log_error(NGX_LOG_NOTICE, log, 0,
                       "flux zone \"%V\" has another layout, it starts empty",
                       &zone->name);
+        zeros = 0;
     }
 
     if (fresh && !ngx_test_config) {
@@ -145,8 +154,13 @@ ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone, ngx_log_t *log,
                       &zone->name, zone->size);
     }
 
+    if (!zeros) {
+        /* else it would only make pages that may never be needed */
+        ngx_memzero(zone->demand, demand);
+        ngx_memzero(p, size);
+    }
+
     ngx_memzero(zone->shared, sizeof(ngx_http_flux_shared_t));
-    ngx_memzero(zone->demand, demand);
 
     if (flux_log_format(&zone->log, p, size) != FLUX_OK) {
         ngx_log_error(NGX_LOG_EMERG, log, 0, "flux zone \"%V\" is too small",

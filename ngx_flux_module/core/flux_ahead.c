@@ -12,6 +12,9 @@
 /* of an entry; what is behind is long enough for the hardware to run ahead */
 #define FLUX_ENTRY_AHEAD    512
 
+/* of the buckets, by each node at first: they are far apart */
+#define FLUX_BUCKETS_TOUCHED  4096
+
 /* rooms with longer addresses are hashed when they are in the ring */
 #define FLUX_ADDRESS_AHEAD  512
 
@@ -86,8 +89,8 @@ flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
         return;
 
     case FLUX_AHEAD_NODES:
-        flux_ahead_node_of(log, *flux_index_bucket(log, what->room_hash));
-        flux_ahead_node_of(log, *flux_index_bucket(log, what->key_hash));
+        flux_ahead_node_of(log, flux_index_first_of(log, what->room_hash));
+        flux_ahead_node_of(log, flux_index_first_of(log, what->key_hash));
         return;
 
     case FLUX_AHEAD_ENTRIES:
@@ -121,7 +124,7 @@ flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
 static uint32_t
 flux_ahead_node(const flux_log_t *log, uint32_t hash)
 {
-    uint32_t  node = *flux_index_bucket(log, hash);
+    uint32_t  node = flux_index_first_of(log, hash);
 
     if (node == FLUX_NONE || log->nodes[node].room.hash == hash) {
         return node;
@@ -189,7 +192,18 @@ flux_log_fresh(const flux_log_t *log, flux_fresh_t *known, size_t most,
                             h->nnodes * sizeof(flux_node_t), most,
                             &known->nodes);
 
-    *memory += known->nodes - size;
+    if (size) {
+        *memory += known->nodes - size;
+        return size;
+    }
+
+    *memory = (uint8_t *) log->buckets;
+
+    size = flux_ahead_fresh((uint64_t) h->used * FLUX_BUCKETS_TOUCHED,
+                            h->nbuckets * sizeof(uint32_t), most,
+                            &known->buckets);
+
+    *memory += known->buckets - size;
 
     return size;
 }

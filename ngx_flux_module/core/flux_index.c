@@ -42,7 +42,7 @@ flux_index_clear(flux_log_t *log)
     flux_log_header_t  *h = log->header;
 
     for (i = 0; i < h->nbuckets; i++) {
-        log->buckets[i] = FLUX_NONE;
+        log->buckets[i] = 0;
     }
 
     for (i = 0; i < h->used; i++) {
@@ -50,7 +50,15 @@ flux_index_clear(flux_log_t *log)
         log->nodes[i].room.created = 0;
     }
 
-    h->used = 0;
+    flux_index_empty(log);
+}
+
+
+void
+flux_index_empty(flux_log_t *log)
+{
+    flux_log_header_t  *h = log->header;
+
     h->free = FLUX_NONE;
     h->free_count = h->nnodes;
     h->lru_first = FLUX_NONE;
@@ -71,6 +79,8 @@ flux_index_take(flux_log_t *log, uint32_t hash)
 
     } else {
         node = h->used++;
+        /* recovery clears what lies before: first count it, then write to it */
+        atomic_signal_fence(memory_order_seq_cst);
     }
 
     h->free_count--;
@@ -87,24 +97,30 @@ flux_index_insert(flux_log_t *log, uint32_t node)
 {
     uint32_t  *bucket = flux_index_bucket(log, log->nodes[node].room.hash);
 
-    log->nodes[node].room.next = *bucket;
-    *bucket = node;
+    log->nodes[node].room.next = ~*bucket;
+    *bucket = ~node;
 }
 
 
 static void
 flux_index_release(flux_log_t *log, uint32_t node)
 {
-    uint32_t           *link;
+    uint32_t            other, *bucket;
     flux_log_header_t  *h = log->header;
 
-    link = flux_index_bucket(log, log->nodes[node].room.hash);
+    bucket = flux_index_bucket(log, log->nodes[node].room.hash);
+    other = ~*bucket;
 
-    while (*link != node) {
-        link = &log->nodes[*link].room.next;
+    if (other == node) {
+        *bucket = ~log->nodes[node].room.next;
+
+    } else {
+        while (log->nodes[other].room.next != node) {
+            other = log->nodes[other].room.next;
+        }
+
+        log->nodes[other].room.next = log->nodes[node].room.next;
     }
-
-    *link = log->nodes[node].room.next;
 
     log->nodes[node].room.hash = FLUX_NODE_FREE;
     log->nodes[node].room.next = h->free;
@@ -133,7 +149,7 @@ flux_index_find_room(const flux_log_t *log, uint32_t feed, uint32_t hash,
     uint32_t             node;
     const flux_entry_t  *entry;
 
-    for (node = *flux_index_bucket(log, hash);
+    for (node = flux_index_first_of(log, hash);
          node != FLUX_NONE;
          node = log->nodes[node].room.next)
     {
@@ -175,7 +191,7 @@ flux_index_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
     const flux_key_t    *key;
     const flux_entry_t  *entry;
 
-    for (node = *flux_index_bucket(log, hash);
+    for (node = flux_index_first_of(log, hash);
          node != FLUX_NONE;
          node = log->nodes[node].key.next)
     {

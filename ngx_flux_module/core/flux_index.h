@@ -15,7 +15,13 @@
 #define FLUX_NODE_ROOM  1
 #define FLUX_NODE_KEY   2
 
-/* Empties buckets and nodes. */
+/* Nothing is in the index, of which all buckets and nodes are zeros. */
+void flux_index_empty(flux_log_t *log);
+
+/*
+ * The same, whatever is in them.  `used` stays as it is: after a kill on the
+ * way it still tells what there is to clear.
+ */
 void flux_index_clear(flux_log_t *log);
 
 /*
@@ -63,11 +69,19 @@ uint32_t flux_index_hash(uint32_t feed, uint32_t room,
 uint32_t flux_index_key_of(const flux_log_t *log, const flux_entry_t *entry,
     uint32_t hash);
 
+/* Holds ~node, so that a bucket of zeros is an empty one. */
 static inline uint32_t *
 flux_index_bucket(const flux_log_t *log, uint32_t hash)
 {
     /* the low bits tell the type */
     return &log->buckets[hash >> 2 & (log->header->nbuckets - 1)];
+}
+
+/* The first node of a hash's bucket, or FLUX_NONE. */
+static inline uint32_t
+flux_index_first_of(const flux_log_t *log, uint32_t hash)
+{
+    return ~*flux_index_bucket(log, hash);
 }
 
 static inline int

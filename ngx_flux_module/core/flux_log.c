@@ -1,14 +1,12 @@
 #include "flux_log.h"
 #include "flux_frame.h"
 #include "flux_index.h"
+#include "flux_ring.h"
 
 #include <string.h>
 
 #define FLUX_LOG_MAGIC    UINT64_C(0x666c75786c6f6731)  /* "fluxlog1" */
-#define FLUX_LOG_VERSION  5
-
-#define FLUX_ALIGN(n, to)  (((n) + (to) - 1) / (to) * (to))
-#define FLUX_ENTRY_ALIGN   16
+#define FLUX_LOG_VERSION  6
 
 /*
  * A quarter of the area is for the index: with two nodes a key at the worst
@@ -30,28 +28,13 @@
 /* Bytes behind a record that are fetched for the next one, at most. */
 #define FLUX_FETCH_MAX     1024
 
-/* Steps back in a partition before a check is given up as unknown. */
-#define FLUX_CHECK_STEPS   100000
-
 
 static size_t flux_log_tables(flux_log_header_t *h, size_t size);
 static void flux_log_place(flux_log_t *log, void *area);
-static void flux_log_make_room(flux_log_t *log, uint64_t need);
-static void flux_log_advance(flux_log_t *log);
-static void flux_log_move(flux_log_t *log, flux_entry_t *entry);
-static uint64_t flux_log_claim(flux_log_t *log, uint64_t from,
-    uint64_t size);
-static void flux_log_evict(flux_log_t *log);
-static flux_entry_t *flux_log_new_entry(flux_log_t *log, uint64_t position,
-    uint64_t size, flux_entry_kind_t kind, uint32_t feed);
-static void flux_log_publish(flux_log_t *log, flux_entry_t *entry,
-    uint64_t position);
 static flux_entry_t *flux_log_delete_key(flux_log_t *log, uint32_t node,
     flux_entry_kind_t kind, uint64_t from, int64_t ts, uint64_t *position);
 static void flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
     uint64_t position);
-static void flux_log_signal(flux_log_t *log, flux_entry_kind_t kind,
-    uint32_t feed, int64_t ts);
 
 
 /* --- layout -------------------------------------------------------------- */
@@ -119,7 +102,6 @@ flux_log_format(flux_log_t *log, void *area, size_t size)
         return FLUX_TOO_LARGE;
     }
 
-    memset(h, 0, sizeof(flux_log_header_t));
     flux_log_tables(h, size);
     flux_log_place(log, area);
 
@@ -127,7 +109,7 @@ flux_log_format(flux_log_t *log, void *area, size_t size)
         log->partitions[i].feed = FLUX_NONE;
     }
 
-    flux_index_clear(log);
+    flux_index_empty(log);
 
     /* the first lap is number one, so that no entry stands at position 0 */
     h->tail = h->ring_size;
@@ -224,124 +206,7 @@ flux_log_copy(const flux_log_t *log, uint64_t position, size_t from,
 }
 
 
-/* --- the index ----------------------------------------------------------- */
-
-uint32_t
-flux_log_find_partition(const flux_log_t *log, uint32_t feed, uint64_t topic,
-    uint32_t number)
-{
-    uint32_t           i;
-    flux_partition_t  *partition;
-
-    for (i = 0; i < log->header->npartitions; i++) {
-        partition = &log->partitions[i];
-
-        if (partition->feed == feed && partition->topic == topic
-            && partition->number == number)
-        {
-            return i;
-        }
-    }
-
-    return FLUX_NONE;
-}
-
-
-/* Is all that came up to this ordinal known at the offset? */
-
-static int
-flux_log_marked(const flux_partition_t *p, uint64_t ordinal, int64_t offset)
-{
-    unsigned            i;
-    const flux_mark_t  *mark = p->marks[0];
-
-    for (i = 0; i < FLUX_MARK_LEVELS * 2; i++) {
-        if (mark[i].ordinal > ordinal && mark[i].offset <= offset) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-int
-flux_log_whole(const flux_log_t *log, uint32_t node, uint32_t partition,
-    int64_t offset)
-{
-    const flux_room_t       *room;
-    const flux_partition_t  *p = &log->partitions[partition];
-
-    if (offset < p->whole) {
-        return 0;
-    }
-
-    if (offset >= p->dropped) {
-        return 1;
-    }
-
-    if (node == FLUX_NONE) {
-        return 0;
-    }
-
-    room = flux_log_room(log, node);
-
-    if (room->lost == 0 || flux_log_marked(p, room->lost, offset)) {
-        return 1;
-    }
-
-    switch (room->lost_many) {
-
-    case FLUX_LOST_MANY:
-        return 0;
-
-    case FLUX_LOST_ELSEWHERE:
-        return room->lost_partition == partition && offset > room->lost_offset;
-
-    default:
-        return room->lost_partition != partition || offset > room->lost_offset;
-    }
-}
-
-
-uint16_t
-flux_log_check(const flux_log_t *log, uint32_t partition, int64_t offset)
-{
-    int                  steps;
-    uint64_t             position = log->partitions[partition].newest;
-    const flux_entry_t  *entry;
-
-    for (steps = 0; steps < FLUX_CHECK_STEPS; steps++) {
-
-        if (!flux_log_reaches(log, position)) {
-            return 0;
-        }
-
-        entry = flux_log_entry(log, position);
-
-        if (entry->offset < offset) {
-            return entry->offset == offset - 1 ? entry->check : 0;
-        }
-
-        position = entry->partition_prev;
-    }
-
-    return 0;
-}
-
-
-/* --- the writer: room in the ring ---------------------------------------- */
-
-/* Others read a counter, but it is the writer's alone: no locked addition. */
-
-static void
-flux_log_count(_Atomic uint64_t *counter, uint64_t n)
-{
-    n += atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, n, memory_order_relaxed);
-}
-
-
+/* --- the writer: begin, end, recovery ------------------------------------ */
 
 void
 flux_log_begin(flux_log_t *log)
@@ -376,206 +241,7 @@ flux_log_recover(flux_log_t *log)
 }
 
 
-/*
- * The next place for an entry of this size at `from` (the head, or behind an
- * entry not yet published), after a pad when it would not fit before the
- * ring's end.  What is written is announced first: whoever
- * reads there without the lock then knows.
- */
-
-static uint64_t
-flux_log_claim(flux_log_t *log, uint64_t from, uint64_t size)
-{
-    uint64_t       rest;
-    flux_entry_t  *pad;
-
-    rest = log->ring_size - from % log->ring_size;
-
-    if (rest >= size) {
-        rest = 0;
-    }
-
-    /* more may have been announced for what was then not published */
-
-    if (atomic_load_explicit(&log->header->intent, memory_order_relaxed)
-        < from + rest + size)
-    {
-        atomic_store_explicit(&log->header->intent, from + rest + size,
-                              memory_order_relaxed);
-    }
-
-    atomic_thread_fence(memory_order_release);
-
-    if (rest >= sizeof(flux_entry_t)) {
-        pad = flux_log_entry(log, from);
-        memset(pad, 0, sizeof(flux_entry_t));
-        pad->size = (uint32_t) rest;
-        pad->kind = FLUX_ENTRY_PAD;
-    }
-
-    return from + rest;
-}
-
-
-static flux_entry_t *
-flux_log_new_entry(flux_log_t *log, uint64_t position, uint64_t size,
-    flux_entry_kind_t kind, uint32_t feed)
-{
-    flux_entry_t  *entry = flux_log_entry(log, position);
-
-    memset(entry, 0, sizeof(flux_entry_t));
-    entry->size = (uint32_t) size;
-    entry->kind = (uint8_t) kind;
-    entry->feed = feed;
-    entry->offset = -1;
-    entry->partition = FLUX_NONE;
-    entry->room = FLUX_NONE;
-    entry->ordinal = ++log->header->ordinal;
-
-    return entry;
-}
-
-
-static void
-flux_log_publish(flux_log_t *log, flux_entry_t *entry, uint64_t position)
-{
-    log->header->records++;
-    atomic_store_explicit(&log->header->head, position + entry->size,
-                          memory_order_release);
-}
-
-
-/* Live bytes that the ring may hold; above, keys have to go. */
-
-static uint64_t
-flux_log_live_limit(const flux_log_t *log)
-{
-    return log->ring_size / 2 - log->header->max_entry;
-}
-
-
-static void
-flux_log_evict(flux_log_t *log)
-{
-    uint32_t  node = log->header->lru_first;
-
-    flux_log_count(&log->header->feeds[flux_log_key(log, node)->feed].evicted,
-                   1);
-
-    flux_index_forget_key(log, node);
-}
-
-
-/* The entry at the tail, still live, is appended anew. */
-
-static void
-flux_log_move(flux_log_t *log, flux_entry_t *entry)
-{
-    uint64_t       to = flux_log_claim(log, flux_log_head(log),
-                                           entry->size);
-    flux_entry_t  *moved = flux_log_entry(log, to);
-
-    memcpy(moved, entry, sizeof(flux_entry_t) + entry->message_length);
-    moved->flags = FLUX_ENTRY_MOVED;
-    flux_index_moved(log, entry, to);
-    flux_log_publish(log, moved, to);
-}
-
-
-/* Lets the oldest entry go. */
-
-static void
-flux_log_advance(flux_log_t *log)
-{
-    uint64_t            rest, tail;
-    flux_entry_t       *entry;
-    flux_log_header_t  *h = log->header;
-
-    tail = h->tail;
-    rest = log->ring_size - tail % log->ring_size;
-
-    if (rest < sizeof(flux_entry_t)) {
-        h->tail = tail + rest;
-        return;
-    }
-
-    entry = flux_log_entry(log, tail);
-
-    if (entry->kind == FLUX_ENTRY_PAD) {
-        h->tail = tail + entry->size;
-        return;
-    }
-
-    flux_index_left(log, entry, tail);
-
-    if (entry->live) {
-        flux_log_move(log, entry);
-
-    } else {
-        flux_index_dropped(log, entry, tail);
-    }
-
-    /* what is gone is counted first, or a kill would hide it */
-    atomic_signal_fence(memory_order_seq_cst);
-
-    h->tail = tail + entry->size;
-    h->records--;
-
-    /* the next one to go is as old, and as cold */
-    entry = flux_log_entry(log, h->tail);
-    __builtin_prefetch(entry);
-    __builtin_prefetch(&entry->room_prev);
-}
-
-
-/*
- * Afterwards `need` bytes (and a pad) fit, two nodes are free, and there is
- * still place to move the largest entry.
- */
-
-static void
-flux_log_make_room(flux_log_t *log, uint64_t need)
-{
-    uint64_t            lap, limit;
-    flux_log_header_t  *h = log->header;
-
-    limit = log->ring_size - 2 * h->max_entry;
-    lap = h->tail + log->ring_size;
-
-    while (h->live_bytes > flux_log_live_limit(log)) {
-        flux_log_evict(log);
-    }
-
-    while (h->free_count < 2) {
-        if (h->lru_first != FLUX_NONE) {
-            flux_log_evict(log);
-        }
-
-        if (h->free_count < 2) {
-            flux_log_advance(log);
-        }
-    }
-
-    while (flux_log_head(log) + need - h->tail > limit) {
-
-        if (h->tail > lap && h->lru_first != FLUX_NONE) {
-            /* a whole lap freed too little */
-            flux_log_evict(log);
-        }
-
-        flux_log_advance(log);
-    }
-}
-
-
 /* --- the writer: records ------------------------------------------------- */
-
-static uint64_t
-flux_log_entry_size(uint64_t message_length)
-{
-    return FLUX_ALIGN(sizeof(flux_entry_t) + message_length, FLUX_ENTRY_ALIGN);
-}
-
 
 /* What a LEAVE or EXPIRE entry for such a key can take, at the most. */
 
@@ -584,7 +250,7 @@ flux_log_delete_size(uint64_t key_length)
 {
     /* an address is at most a feed's name and 255 escaped bytes */
 
-    return flux_log_entry_size(key_length + 255 + 255 * 6 + 128);
+    return flux_ring_entry_size(key_length + 255 + 255 * 6 + 128);
 }
 
 
@@ -607,7 +273,7 @@ flux_log_fetch(const uint8_t *p, uint64_t size)
 uint8_t *
 flux_log_reserve(flux_log_t *log, const flux_append_t *what)
 {
-    uint64_t  size = flux_log_entry_size(what->message_length);
+    uint64_t  size = flux_ring_entry_size(what->message_length);
     uint64_t  extra = flux_log_delete_size(what->key_length);
     uint8_t  *message;
 
@@ -616,8 +282,8 @@ flux_log_reserve(flux_log_t *log, const flux_append_t *what)
     }
 
     /* each of the two may need a pad before it */
-    flux_log_make_room(log, 2 * (size + extra));
-    log->reserved = flux_log_claim(log, flux_log_head(log), size);
+    flux_ring_make_room(log, 2 * (size + extra));
+    log->reserved = flux_ring_claim(log, flux_log_head(log), size);
 
     message = flux_log_message(flux_log_entry(log, log->reserved));
     flux_log_fetch(message + what->message_length, size);
@@ -645,9 +311,9 @@ flux_log_delete_key(flux_log_t *log, uint32_t node, flux_entry_kind_t kind,
     length = flux_message_delete(NULL, NULL, newest->address_length, NULL,
                                  newest->key_length, ts);
 
-    *position = flux_log_claim(log, from, flux_log_entry_size(length));
-    entry = flux_log_new_entry(log, *position, flux_log_entry_size(length),
-                               kind, key->feed);
+    *position = flux_ring_claim(log, from, flux_ring_entry_size(length));
+    entry = flux_ring_new_entry(log, *position, flux_ring_entry_size(length),
+                                kind, key->feed);
 
     flux_message_delete(flux_log_message(entry),
                         message + FLUX_MESSAGE_PREFIX, newest->address_length,
@@ -692,9 +358,9 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
     flux_feed_t   *feed = &log->header->feeds[what->feed];
     flux_entry_t  *entry, *leave;
 
-    entry = flux_log_new_entry(log, position,
-                               flux_log_entry_size(what->message_length),
-                               (flux_entry_kind_t) what->kind, what->feed);
+    entry = flux_ring_new_entry(log, position,
+                                flux_ring_entry_size(what->message_length),
+                                (flux_entry_kind_t) what->kind, what->feed);
     entry->check = what->check;
     entry->offset = what->offset;
     entry->ts = what->ts;
@@ -732,12 +398,12 @@ flux_log_append(flux_log_t *log, const flux_append_t *what)
         flux_index_add_delete(log, entry, position);
     }
 
-    flux_log_count(&feed->records, 1);
-    flux_log_count(&feed->bytes, what->message_length);
+    flux_count(&feed->records, 1);
+    flux_count(&feed->bytes, what->message_length);
 
     /* record and leave at once */
     entry = leave ? leave : entry;
-    flux_log_publish(log, entry, last);
+    flux_ring_publish(log, entry, last);
     flux_log_advance_partition(log, entry, last);
 }
 
@@ -748,7 +414,7 @@ flux_log_skip(flux_log_t *log, uint32_t feed, uint32_t partition,
 {
     flux_partition_t  *p = &log->partitions[partition];
 
-    flux_log_count(&log->header->feeds[feed].skipped[reason], 1);
+    flux_count(&log->header->feeds[feed].skipped[reason], 1);
 
     if (p->next <= offset) {
         p->next = offset + 1;
@@ -756,27 +422,10 @@ flux_log_skip(flux_log_t *log, uint32_t feed, uint32_t partition,
 }
 
 
-static void
-flux_log_signal(flux_log_t *log, flux_entry_kind_t kind, uint32_t feed,
-    int64_t ts)
-{
-    uint64_t       position;
-    flux_entry_t  *entry;
-
-    flux_log_make_room(log, 2 * flux_log_entry_size(0));
-    position = flux_log_claim(log, flux_log_head(log), flux_log_entry_size(0));
-
-    entry = flux_log_new_entry(log, position, flux_log_entry_size(0), kind,
-                               feed);
-    entry->ts = ts;
-    flux_log_publish(log, entry, position);
-}
-
-
 void
 flux_log_note(flux_log_t *log, uint32_t feed)
 {
-    flux_log_signal(log, FLUX_ENTRY_STATUS, feed, 0);
+    flux_ring_signal(log, FLUX_ENTRY_STATUS, feed, 0);
 }
 
 
@@ -784,7 +433,7 @@ void
 flux_log_expired(flux_log_t *log, uint32_t feed, int64_t ts)
 {
     log->header->feeds[feed].expired = ts;
-    flux_log_signal(log, FLUX_ENTRY_STATUS, feed, ts);
+    flux_ring_signal(log, FLUX_ENTRY_STATUS, feed, ts);
 }
 
 
@@ -813,7 +462,7 @@ flux_log_expire(flux_log_t *log, const int64_t before[FLUX_LOG_FEEDS],
             continue;
         }
 
-        flux_log_make_room(log, 2 * flux_log_delete_size(
+        flux_ring_make_room(log, 2 * flux_log_delete_size(
                                flux_log_entry(log, key->newest)->key_length));
 
         if (!flux_node_is(log, *node, FLUX_NODE_KEY)) {
@@ -824,160 +473,6 @@ flux_log_expire(flux_log_t *log, const int64_t before[FLUX_LOG_FEEDS],
         entry = flux_log_delete_key(log, *node, FLUX_ENTRY_EXPIRE,
                                     flux_log_head(log),
                                     key->ts + expire[key->feed], &position);
-        flux_log_publish(log, entry, position);
+        flux_ring_publish(log, entry, position);
     }
-}
-
-
-/* --- the writer: feeds and partitions ------------------------------------ */
-
-uint32_t
-flux_log_find_feed(const flux_log_t *log, uint64_t signature)
-{
-    uint32_t  i;
-
-    for (i = 0; i < FLUX_LOG_FEEDS; i++) {
-        if (log->header->feeds[i].signature == signature) {
-            return i;
-        }
-    }
-
-    return FLUX_NONE;
-}
-
-
-uint32_t
-flux_log_feed(flux_log_t *log, uint64_t signature, uint32_t retain)
-{
-    uint32_t      i;
-    flux_feed_t  *feed;
-
-    i = flux_log_find_feed(log, signature);
-
-    if (i != FLUX_NONE) {
-        return i;
-    }
-
-    i = flux_log_find_feed(log, 0);
-
-    if (i == FLUX_NONE) {
-        return FLUX_NONE;
-    }
-
-    feed = &log->header->feeds[i];
-    memset(feed, 0, sizeof(flux_feed_t));
-    feed->created = flux_log_head(log);
-    feed->retain = retain;
-
-    atomic_signal_fence(memory_order_seq_cst);
-    feed->signature = signature;
-
-    return i;
-}
-
-
-void
-flux_log_drop_feed(flux_log_t *log, uint32_t feed)
-{
-    uint32_t  i;
-
-    /* first, so that after a kill recovery lets go of all the rest */
-    log->header->feeds[feed].signature = 0;
-    atomic_signal_fence(memory_order_seq_cst);
-
-    flux_index_remove_feed(log, feed, 0);
-
-    for (i = 0; i < log->header->npartitions; i++) {
-        if (log->partitions[i].feed == feed) {
-            log->partitions[i].feed = FLUX_NONE;
-        }
-    }
-
-    flux_log_signal(log, FLUX_ENTRY_RESET, feed, 0);
-}
-
-
-/*
- * Nothing is known of what it had, and none of that can be read from the log.
- * Killed on the way it is still found by what it is, and vouches for nothing.
- */
-
-static void
-flux_log_new_partition(flux_log_t *log, flux_partition_t *partition,
-    int64_t start)
-{
-    size_t  from = offsetof(flux_partition_t, ready);
-
-    partition->whole = INT64_MAX;
-    atomic_signal_fence(memory_order_seq_cst);
-
-    memset((uint8_t *) partition + from, 0, sizeof(flux_partition_t) - from);
-    partition->start = start;
-    partition->next = start;
-    partition->last = -1;
-    partition->created = flux_log_head(log);
-    partition->high_watermark = -1;
-    partition->target = -1;
-
-    atomic_signal_fence(memory_order_seq_cst);
-    partition->whole = start;
-    atomic_signal_fence(memory_order_seq_cst);
-}
-
-
-void
-flux_log_reset_topic(flux_log_t *log, uint32_t feed, uint64_t topic,
-    uint32_t fingerprint)
-{
-    uint32_t           i;
-    flux_partition_t  *partition;
-
-    flux_index_remove_feed(log, feed, topic);
-    flux_log_signal(log, FLUX_ENTRY_RESET, feed, 0);
-    log->header->feeds[feed].ready = 0;
-
-    for (i = 0; i < log->header->npartitions; i++) {
-
-        partition = &log->partitions[i];
-
-        if (partition->feed == feed && partition->topic == topic) {
-            /* the fingerprint last: after a kill it tells what is undone */
-            flux_log_new_partition(log, partition, 0);
-            partition->fingerprint = fingerprint;
-        }
-    }
-}
-
-
-uint32_t
-flux_log_partition(flux_log_t *log, uint32_t feed, uint64_t topic,
-    uint32_t fingerprint, uint32_t number, int64_t start)
-{
-    uint32_t           i;
-    flux_partition_t  *partition;
-
-    i = flux_log_find_partition(log, feed, topic, number);
-
-    if (i != FLUX_NONE) {
-        return i;
-    }
-
-    for (i = 0; i < log->header->npartitions; i++) {
-
-        partition = &log->partitions[i];
-
-        if (partition->feed != FLUX_NONE) {
-            continue;
-        }
-
-        partition->number = number;
-        partition->topic = topic;
-        partition->fingerprint = fingerprint;
-        flux_log_new_partition(log, partition, start);
-        partition->feed = feed;
-
-        return i;
-    }
-
-    return FLUX_NONE;
 }

@@ -220,7 +220,10 @@ typedef struct {
 } flux_log_t;
 
 
-/* Makes a new log in the area; whatever was there is gone. */
+/*
+ * Makes a new log in the area, which is all zeros, as fresh memory is: what is
+ * empty is not written to, so that it takes no memory before it is used.
+ */
 flux_status_t flux_log_format(flux_log_t *log, void *area, size_t size);
 
 /* FLUX_BAD_LAYOUT when the area holds no log of this layout and size. */
@@ -398,6 +401,7 @@ void flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
 typedef struct {
     uint64_t  ring;
     uint64_t  nodes;
+    uint64_t  buckets;
 } flux_fresh_t;
 
 /*

@@ -453,7 +453,6 @@ flux_index_rebuild(flux_log_t *log)
     flux_log_header_t   *h = log->header;
     const flux_entry_t  *oldest;
 
-    h->used = h->nnodes;
     flux_index_clear(log);
     h->epoch++;
     h->records = 0;

@@ -44,6 +44,16 @@ log_failed(const char *what, const char *file, int line)
     } while (0)
 
 
+/* A new log in memory that held another one. */
+
+static inline void
+log_format(flux_log_t *log, uint8_t *area, size_t size)
+{
+    memset(area, 0, size);
+    log_expect(flux_log_format(log, area, size) == FLUX_OK);
+}
+
+
 /* a room or a partition while its entries are walked */
 typedef struct {
     uint64_t  last, last_delete;
@@ -366,7 +376,7 @@ log_check_nodes(const flux_log_t *log, const log_seen_t *rooms, uint64_t live)
     }
 
     for (i = 0, n = 0; i < h->nbuckets; i++) {
-        for (node = log->buckets[i]; node != FLUX_NONE;
+        for (node = ~log->buckets[i]; node != FLUX_NONE;
              node = log->nodes[node].room.next)
         {
             log_expect(n++ < taken);

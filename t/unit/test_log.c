@@ -12,17 +12,24 @@ static flux_log_t  flux;
 static uint32_t    feed, partition;
 
 
-static int
-setup(void **state)
+static void
+begin(uint8_t *memory, size_t size)
 {
-    (void) state;
-
-    assert_int_equal(flux_log_format(&flux, area, sizeof(area)), FLUX_OK);
+    log_format(&flux, memory, size);
 
     flux_log_begin(&flux);
     feed = flux_log_feed(&flux, 1, 1);
     partition = flux_log_partition(&flux, feed, TOPIC, 70, 0, 0);
     flux_log_end(&flux);
+}
+
+
+static int
+setup(void **state)
+{
+    (void) state;
+
+    begin(area, sizeof(area));
 
     return 0;
 }
@@ -962,14 +969,15 @@ test_a_record_found_at_both_its_places_counts_once(void **state)
 
 /* --- memory ---------------------------------------------------------------- */
 
-#define MOST  8192
+#define MOST   8192
+#define LARGE  (8 * 1024 * 1024)
 
 
-/* Takes what there is; *end is where a piece of this kind is to begin. */
+/* Takes what there is; *..._end is where a piece of this kind is to begin. */
 
 static void
 take_fresh(flux_fresh_t *known, const uint8_t **ring_end,
-    const uint8_t **nodes_end)
+    const uint8_t **nodes_end, const uint8_t **buckets_end)
 {
     size_t    size;
     uint8_t  *memory;
@@ -981,9 +989,13 @@ take_fresh(flux_fresh_t *known, const uint8_t **ring_end,
             assert_true(memory >= *ring_end);
             *ring_end = memory + size;
 
-        } else {
+        } else if (memory >= (const uint8_t *) flux.nodes) {
             assert_true(memory >= *nodes_end);
             *nodes_end = memory + size;
+
+        } else {
+            assert_true(memory >= *buckets_end);
+            *buckets_end = memory + size;
         }
     }
 }
@@ -994,16 +1006,23 @@ test_fresh_memory_is_told_of_once_and_ahead_of_the_writer(void **state)
 {
     int             i;
     char            key[16], value[1000];
+    uint8_t        *large = malloc(LARGE);
     uint64_t        used, full;
-    flux_fresh_t    known = { 0, 0 };
-    const uint8_t  *nodes = (const uint8_t *) flux.nodes;
-    const uint8_t  *ring_end = flux.ring, *nodes_end = nodes;
+    flux_fresh_t    known = { 0, 0, 0 };
+    const uint8_t  *nodes, *buckets, *ring_end, *nodes_end, *buckets_end;
 
     (void) state;
 
-    take_fresh(&known, &ring_end, &nodes_end);
+    assert_non_null(large);
+    begin(large, LARGE);
+    nodes_end = nodes = (const uint8_t *) flux.nodes;
+    buckets_end = buckets = (const uint8_t *) flux.buckets;
+    ring_end = flux.ring;
+
+    take_fresh(&known, &ring_end, &nodes_end, &buckets_end);
     assert_ptr_equal(ring_end, flux.ring);
     assert_ptr_equal(nodes_end, nodes);
+    assert_ptr_equal(buckets_end, buckets);
 
     memset(value, '1', sizeof(value) - 1);
     value[sizeof(value) - 1] = '\0';
@@ -1013,7 +1032,7 @@ test_fresh_memory_is_told_of_once_and_ahead_of_the_writer(void **state)
         sprintf(key, "k%d", i);
         put("room", key, value);
 
-        take_fresh(&known, &ring_end, &nodes_end);
+        take_fresh(&known, &ring_end, &nodes_end, &buckets_end);
 
         used = flux_log_head(&flux) - full;
 
@@ -1029,14 +1048,18 @@ test_fresh_memory_is_told_of_once_and_ahead_of_the_writer(void **state)
     }
 
     assert_ptr_equal(ring_end, flux.ring + full);
+    assert_ptr_equal(buckets_end, buckets
+                                  + flux.header->nbuckets * sizeof(uint32_t));
 
     /* the second lap has what the first one touched */
 
     for (i = 0; i < 100; i++) {
         put("room", "k", value);
-        take_fresh(&known, &ring_end, &nodes_end);
+        take_fresh(&known, &ring_end, &nodes_end, &buckets_end);
         assert_ptr_equal(ring_end, flux.ring + full);
     }
+
+    free(large);
 }
 
 
