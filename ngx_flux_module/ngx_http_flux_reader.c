@@ -1,5 +1,5 @@
 #include "ngx_http_flux_demand.h"
-#include "ngx_http_flux_reader.h"
+#include "ngx_http_flux_request.h"
 
 
 /* Who is sent away comes back after a while of this and less, in ms. */
@@ -70,6 +70,12 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
 
     ngx_http_flux_reader_arm(reader);
     ngx_http_flux_reader_catch_up(reader);
+
+    if (!reader->closing && r->out != NULL && !r->connection->buffered
+        && ngx_http_flux_flush_header(r) == NGX_ERROR)
+    {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+    }
 
     /* closed or not, the request lives until the handler returns */
     reader->served = 1;

@@ -143,8 +143,7 @@ ngx_http_flux_transport(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_flux_send_header(ngx_http_request_t *r)
 {
-    ngx_int_t          rc;
-    ngx_connection_t  *c = r->connection;
+    ngx_int_t  rc;
 
     rc = ngx_http_send_header(r);
 
@@ -155,21 +154,80 @@ ngx_http_flux_send_header(ngx_http_request_t *r)
     if (r->http_version >= NGX_HTTP_VERSION_20) {
         rc = ngx_http_send_special(r, NGX_HTTP_FLUSH);
 
-    } else {
-
-        /* no body goes through the filters: they need no context for it */
-
-        while (rc != NGX_ERROR && rc != NGX_AGAIN && r->out != NULL) {
-            rc = ngx_http_write_filter(r, NULL);
-        }
-
-        if (rc == NGX_AGAIN && r->out == NULL && c->buffered) {
-            /* it is in the buffer of TLS */
-            rc = ngx_http_write_filter(r, NULL);
-        }
+    } else if (r->connection->send != ngx_send) {
+        rc = ngx_http_flux_flush_header(r);
     }
 
     return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+/* No body goes through the filters: they need no context for it. */
+
+ngx_int_t
+ngx_http_flux_flush_header(ngx_http_request_t *r)
+{
+    ngx_int_t          rc = NGX_OK;
+    ngx_connection_t  *c = r->connection;
+
+    while (rc != NGX_ERROR && rc != NGX_AGAIN && r->out != NULL) {
+        rc = ngx_http_write_filter(r, NULL);
+    }
+
+    if (rc == NGX_AGAIN && r->out == NULL && c->buffered) {
+        /* it is in the buffer of TLS */
+        rc = ngx_http_write_filter(r, NULL);
+    }
+
+    return rc;
+}
+
+
+/* A header that was held back goes with what comes first, in one call. */
+
+static ngx_int_t
+ngx_http_flux_send_joined(ngx_http_request_t *r, ngx_str_t *bytes,
+    size_t *sent)
+{
+    ngx_buf_t          b;
+    ngx_chain_t       *last, *left, first;
+    ngx_connection_t  *c = r->connection;
+
+    ngx_memzero(&b, sizeof(ngx_buf_t));
+    b.pos = bytes->data + *sent;
+    b.last = bytes->data + bytes->len;
+    b.memory = 1;
+
+    first.buf = &b;
+    first.next = NULL;
+
+    for (last = r->out; last->next != NULL; last = last->next) { /* void */ }
+
+    last->next = &first;
+    left = c->send_chain(c, r->out, 0);
+    last->next = NULL;
+
+    if (left == NGX_CHAIN_ERROR) {
+        return NGX_ERROR;
+    }
+
+    *sent = b.pos - bytes->data;
+
+    if (left == NULL) {
+        r->out = NULL;
+        return NGX_OK;
+    }
+
+    if (left == &first) {
+        r->out = NULL;
+
+    } else {
+        r->out = left;
+        c->buffered |= NGX_HTTP_WRITE_BUFFERED;
+    }
+
+    return ngx_handle_write_event(c->write, 0) == NGX_OK ? NGX_AGAIN
+                                                         : NGX_ERROR;
 }
 
 
@@ -179,10 +237,19 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
 {
     size_t               size;
     ssize_t              n;
+    ngx_int_t            rc;
     ngx_http_request_t  *r = reader->request;
     ngx_connection_t    *c = reader->connection;
 
-    if (r != NULL && (r->out != NULL || c->buffered)) {
+    if (r != NULL && r->out != NULL && !c->buffered && c->send == ngx_send) {
+
+        rc = ngx_http_flux_send_joined(r, bytes, sent);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+    } else if (r != NULL && (r->out != NULL || c->buffered)) {
 
         /* the header is still on its way */
 

@@ -30,8 +30,15 @@ ngx_int_t ngx_http_flux_request_handler(ngx_http_request_t *r);
 u_char *ngx_http_flux_end_message(u_char *p, ngx_http_flux_end_t why,
     ngx_msec_t retry);
 
-/* Sends the header of a stream: NGX_OK, or what start() returns. */
+/*
+ * Makes the header of a stream: NGX_OK, or what start() returns.  On a plain
+ * connection it may be held back, so that it goes with the first bytes that
+ * are sent; when there are none yet, flush_header() sends it alone.
+ */
 ngx_int_t ngx_http_flux_send_header(ngx_http_request_t *r);
+
+/* NGX_OK, NGX_AGAIN: nginx sends the rest, NGX_ERROR. */
+ngx_int_t ngx_http_flux_flush_header(ngx_http_request_t *r);
 
 /* As a transport's send, straight to the connection. */
 ngx_int_t ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,

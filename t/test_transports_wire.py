@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 import zlib
 
 import h2.config
@@ -358,6 +359,38 @@ def narrow(n, request, secure, window=2048):
     return n._keep(s)
 
 
+HELLO = {
+    "sse": "GET {} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n",
+    "websocket": "GET {} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+                 "Connection: upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"}
+
+
+@pytest.mark.parametrize("transport", HELLO)
+def test_the_first_frame_comes_with_the_header(live, transport):
+    """One write, and one wake-up of the client, for both."""
+    n = live(records=3)
+    n._keep(Sse(n.url("/live"))).wait_snapshot("f")
+    for _ in range(20):
+        s = narrow(n, HELLO[transport].format("/live"), False, 65536)
+        head, _, first = s.recv(65536).partition(b"\r\n\r\n")
+        assert head.split()[1] in (b"200", b"101")
+        assert b'"snapshot"' in first and first.endswith((b"]", b"\r\n"))
+
+
+@pytest.mark.parametrize("transport", HELLO)
+def test_a_header_waits_for_no_frame(live, transport):
+    """Who has missed nothing is not sent anything yet, but is let in."""
+    n = live(records=3)
+    reader = n._keep(Sse(n.url("/live")))
+    reader.wait_snapshot("f")
+    s = narrow(n, HELLO[transport].format(
+        "/live?cursor=" + urllib.parse.quote(reader.cursor)), False)
+    got = s.recv(65536)
+    assert got.endswith(b"\r\n\r\n"), got
+    assert got.split()[1] in (b"200", b"101")
+
+
 def receive_until(s, done, sip=700):
     data = b""
     while not done(data):
@@ -386,8 +419,7 @@ def test_sse_byte_by_byte(live, kafka, secure):
     """A socket that takes little: each frame arrives whole, in order."""
     n = live(listen="ssl" if secure else "", records=30,
              size=20000)
-    s = narrow(n, "GET /live HTTP/1.1\r\nHost: x\r\n"
-               "Accept: text/event-stream\r\n\r\n", secure)
+    s = narrow(n, HELLO["sse"].format("/live"), secure)
     for i in range(50):
         kafka.produce(n.topic, {"i": i, "pad": "y" * 3000}, key="a")
     kafka.produce(n.topic, {"last": 1}, key="z")
@@ -411,9 +443,7 @@ def test_sse_byte_by_byte(live, kafka, secure):
 def test_websocket_byte_by_byte(live, kafka, secure):
     n = live(listen="ssl" if secure else "", records=30,
              size=20000)
-    s = narrow(n, "GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-               "Connection: upgrade\r\nSec-WebSocket-Version: 13\r\n"
-               "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", secure)
+    s = narrow(n, HELLO["websocket"].format("/live"), secure)
     for i in range(50):
         kafka.produce(n.topic, {"i": i, "pad": "y" * 3000}, key="a")
     kafka.produce(n.topic, {"last": 1}, key="z")
