@@ -2,6 +2,8 @@
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_reader.h"
 
+#include "core/flux_prefetch.h"
+
 
 /*
  * After a frame has gone to many the channel rests for as long as that took,
@@ -191,13 +193,13 @@ ngx_http_flux_channel_prefetch(ngx_http_flux_channel_t *channel)
     for (i = 0; i < offsetof(ngx_http_flux_reader_t, all);
          i += ngx_cacheline_size)
     {
-        __builtin_prefetch(p + i, 1);
+        flux_prefetch_to_write(p + i);
     }
 
     reader = ngx_queue_data(ahead[1], ngx_http_flux_reader_t, queue);
     c = reader->connection;
-    __builtin_prefetch(&c->fd);
-    __builtin_prefetch(&c->sent, 1);
+    flux_prefetch(&c->fd);
+    flux_prefetch_to_write(&c->sent);
 
 #endif
 }

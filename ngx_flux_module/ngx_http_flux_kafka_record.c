@@ -7,6 +7,7 @@
 
 #include "core/flux_json.h"
 #include "core/flux_pointer.h"
+#include "core/flux_prefetch.h"
 
 
 /* a message has a record in each feed of its topic */
@@ -14,7 +15,6 @@
 
 /* the bytes of a value that are fetched ahead; then the hardware runs ahead */
 #define NGX_HTTP_FLUX_FETCH  512
-#define NGX_HTTP_FLUX_CACHE_LINE  64
 
 
 static void ngx_http_flux_record_fetch(ngx_http_flux_consumer_t *consumer);
@@ -140,8 +140,8 @@ ngx_http_flux_record_fetch(ngx_http_flux_consumer_t *consumer)
     if (message != NULL && message->payload != NULL) {
         len = ngx_min(message->len, NGX_HTTP_FLUX_FETCH);
 
-        for (i = 0; i < len; i += NGX_HTTP_FLUX_CACHE_LINE) {
-            __builtin_prefetch((u_char *) message->payload + i);
+        for (i = 0; i < len; i += FLUX_CACHE_LINE) {
+            flux_prefetch((u_char *) message->payload + i);
         }
     }
 }

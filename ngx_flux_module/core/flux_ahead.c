@@ -6,6 +6,7 @@
  * While one record is appended, those behind it take a step each.
  */
 #include "flux_index.h"
+#include "flux_prefetch.h"
 
 #include <string.h>
 
@@ -84,8 +85,8 @@ flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
     switch (step) {
 
     case FLUX_AHEAD_BUCKETS:
-        __builtin_prefetch(flux_index_bucket(log, what->room_hash));
-        __builtin_prefetch(flux_index_bucket(log, what->key_hash));
+        flux_prefetch(flux_index_bucket(log, what->room_hash));
+        flux_prefetch(flux_index_bucket(log, what->key_hash));
         return;
 
     case FLUX_AHEAD_NODES:
@@ -140,8 +141,8 @@ static void
 flux_ahead_node_of(const flux_log_t *log, uint32_t node)
 {
     if (node != FLUX_NONE) {
-        __builtin_prefetch(&log->nodes[node]);
-        __builtin_prefetch((uint8_t *) &log->nodes[node] + FLUX_CACHE_LINE);
+        flux_prefetch(&log->nodes[node]);
+        flux_prefetch((uint8_t *) &log->nodes[node] + FLUX_CACHE_LINE);
     }
 }
 
@@ -161,10 +162,10 @@ flux_ahead_entry(const flux_log_t *log, uint64_t position, size_t length)
     }
 
     for (at = 0; at < length; at += FLUX_CACHE_LINE) {
-        __builtin_prefetch(p + at);
+        flux_prefetch(p + at);
     }
 
-    __builtin_prefetch(p + length - 1);
+    flux_prefetch(p + length - 1);
 }
 
 

@@ -8,8 +8,6 @@
 #include "flux_frame.h"
 #include "flux_log.h"
 
-#define FLUX_CACHE_LINE  64     /* or more; it is prefetched in such steps */
-
 /* What a node is, in the two low bits of its hash. */
 #define FLUX_NODE_FREE  0
 #define FLUX_NODE_ROOM  1

@@ -1,6 +1,7 @@
 #include "flux_log.h"
 #include "flux_frame.h"
 #include "flux_index.h"
+#include "flux_prefetch.h"
 #include "flux_ring.h"
 
 #include <string.h>
@@ -265,7 +266,7 @@ flux_log_fetch(const uint8_t *p, uint64_t size)
     uint64_t  at;
 
     for (at = 0; at < size && at < FLUX_FETCH_MAX; at += FLUX_CACHE_LINE) {
-        __builtin_prefetch(p + at, 1);
+        flux_prefetch_to_write(p + at);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "flux_ring.h"
 #include "flux_index.h"
+#include "flux_prefetch.h"
 
 #include <string.h>
 
@@ -146,8 +147,8 @@ flux_ring_advance(flux_log_t *log)
 
     /* the next one to go is as old, and as cold */
     entry = flux_log_entry(log, h->tail);
-    __builtin_prefetch(entry);
-    __builtin_prefetch(&entry->room_prev);
+    flux_prefetch(entry);
+    flux_prefetch(&entry->room_prev);
 }
 
 
