@@ -312,14 +312,15 @@ ngx_http_flux_record_prepare(ngx_http_flux_consumer_t *consumer,
         return;
     }
 
-    ngx_memzero(m, sizeof(flux_message_t));
-
     m->feed = feed->name.data;
     m->feed_size = feed->name.len;
+    m->room = NULL;
+    m->room_size = 0;
     m->key = message->key;
     m->key_size = message->key ? message->key_len : 0;
     m->value = message->payload;
     m->value_size = message->payload ? message->len : 0;
+    m->newlines = 0;
     m->format = feed->format;
     m->ts = rd_kafka_message_timestamp(message, NULL);
 

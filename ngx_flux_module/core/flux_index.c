@@ -85,7 +85,13 @@ flux_index_take(flux_log_t *log, uint32_t hash)
 
     h->free_count--;
 
-    memset(&log->nodes[node], 0, sizeof(flux_node_t));
+    if ((hash & 3) == FLUX_NODE_ROOM) {
+        memset(&log->nodes[node].room, 0, sizeof(flux_room_t));
+
+    } else {
+        memset(&log->nodes[node].key, 0, sizeof(flux_key_t));
+    }
+
     log->nodes[node].room.hash = hash;
 
     return node;

@@ -301,14 +301,15 @@ json_name(const uint8_t *p, const uint8_t *end, size_t *newlines,
 static void
 json_push(json_stack_t *stack, int object)
 {
-    uint64_t  bit = (uint64_t) 1 << stack->depth % JSON_BITS;
+    uint64_t  *word = &stack->objects[stack->depth / JSON_BITS];
+    uint64_t   bit = (uint64_t) 1 << stack->depth % JSON_BITS;
 
-    if (object) {
-        stack->objects[stack->depth / JSON_BITS] |= bit;
-
-    } else {
-        stack->objects[stack->depth / JSON_BITS] &= ~bit;
+    if (bit == 1) {
+        /* nothing is in the word yet: most values need one of all */
+        *word = 0;
     }
+
+    *word = object ? *word | bit : *word & ~bit;
 
     stack->depth++;
 }
@@ -360,8 +361,10 @@ flux_json_check(const uint8_t *p, size_t len, size_t *newlines)
     int                 whole;
     size_t              lines = 0;
     const uint8_t      *end;
-    json_stack_t        stack = { 0 };
+    json_stack_t        stack;
     flux_json_status_t  fault = FLUX_JSON_SYNTAX;
+
+    stack.depth = 0;
 
     if (len == 0) {
         return FLUX_JSON_EMPTY;
