@@ -1,8 +1,10 @@
 """/flux/status and /flux/metrics."""
 
+import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -332,6 +334,30 @@ def test_evicted_keys_are_counted_when_the_zone_is_full(kafka, nginx, module):
     zone = n.status()["zone"]
     assert zone["live"] <= zone["used"] <= zone["size"]
     assert n.metrics()['flux_keys_evicted_total{feed="f"}'] == feed["evicted"]
+
+
+def test_a_zone_takes_no_memory_before_it_is_used(kafka, nginx, module):
+    """A large zone costs what is in it, not what may come."""
+    topic = kafka.create_topic()
+    for i in range(1000):
+        kafka.produce(topic, {"v": "x" * 1000}, key=f"k{i}")
+    kafka.flush()
+    n = nginx(kafka=kafka, zone="1024m",
+              http_conf=f"flux_feed f {{ topic {topic}; }}")
+    wait_feed(n, "f", records=1000, ready=True)
+
+    # nginx's own table of the zone's pages takes 6 MB
+    assert 1e6 < shared_memory(n) < 20e6
+
+
+def shared_memory(n):
+    """What the zones of this nginx take, in bytes, mapped or not."""
+    if os.geteuid() != 0:
+        pytest.skip("the kernel tells it to root alone")
+    maps = Path(f"/proc/{n.master}/maps").read_text()
+    files = [Path(f"/proc/{n.master}/map_files/{line.split()[0]}").stat()
+             for line in maps.splitlines() if "/dev/zero" in line]
+    return 512 * sum(file.st_blocks for file in files)
 
 
 # --- readers ------------------------------------------------------------------
