@@ -12,6 +12,9 @@
 /* For fewer than these a system call each is not dearer. */
 #define NGX_HTTP_FLUX_BATCH_MIN  4
 
+/* A kernel that has no memory for a batch is asked again, so many times. */
+#define NGX_HTTP_FLUX_BATCH_ASK  100
+
 /* What the kernel has not said of a send; no errno is as large. */
 #define NGX_HTTP_FLUX_UNKNOWN    INT_MIN
 
@@ -38,6 +41,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_flux_batch_open(void);
 static ngx_int_t ngx_http_flux_batch_run(ngx_uint_t n);
+static void ngx_http_flux_batch_give_up(ngx_uint_t n, int error);
 
 
 static ngx_http_flux_batch_t  ngx_http_flux_batch;
@@ -154,7 +158,7 @@ ngx_http_flux_batch_submit(void)
  * Sockets do not block, so each send is done before the kernel returns; that
  * is waited for all the same.  What failed is tried once more by nginx, which
  * knows how to take and to tell it.  NGX_ERROR: the ring is of no use any
- * more, and some sends may or may not have been done.
+ * more, and a send that the kernel had begun may or may not have been done.
  */
 
 static ngx_int_t
@@ -162,7 +166,7 @@ ngx_http_flux_batch_run(ngx_uint_t n)
 {
     int                          rc;
     unsigned                     head, seen;
-    ngx_uint_t                   i, done;
+    ngx_uint_t                   i, done, asked = 0;
     ngx_http_flux_batch_t       *batch = &ngx_http_flux_batch;
     struct io_uring_cqe         *cqe;
     struct io_uring_sqe         *sqe;
@@ -183,10 +187,10 @@ ngx_http_flux_batch_run(ngx_uint_t n)
 
         rc = io_uring_submit_and_wait(&batch->ring, n - done);
 
-        if (rc < 0 && rc != -EINTR && rc != -EAGAIN) {
-            ngx_log_error(NGX_LOG_ALERT, batch->log, -rc,
-                          "flux sends to its readers one by one: "
-                          "io_uring_enter() failed");
+        if (rc < 0 && rc != -EINTR
+            && (rc != -EAGAIN || ++asked == NGX_HTTP_FLUX_BATCH_ASK))
+        {
+            ngx_http_flux_batch_give_up(n, -rc);
             return NGX_ERROR;
         }
 
@@ -201,6 +205,24 @@ ngx_http_flux_batch_run(ngx_uint_t n)
     }
 
     return NGX_OK;
+}
+
+
+/* What the kernel has not taken, the last ones, is sent one by one. */
+
+static void
+ngx_http_flux_batch_give_up(ngx_uint_t n, int error)
+{
+    ngx_uint_t              i;
+    ngx_http_flux_batch_t  *batch = &ngx_http_flux_batch;
+
+    ngx_log_error(NGX_LOG_ALERT, batch->log, error,
+                  "flux sends to its readers one by one: "
+                  "io_uring_enter() failed");
+
+    for (i = n - io_uring_sq_ready(&batch->ring); i < n; i++) {
+        batch->sends[i].result = 0;
+    }
 }
 
 

@@ -1,6 +1,7 @@
 """Many readers, one system call: with io_uring, without it, and where the
 kernel does not let us have it."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -13,15 +14,16 @@ from harness.process import wait_for
 
 READERS = 12        # per transport and path; two workers share them
 
-# A filter for seccomp(2), as containers have one: io_uring_setup(), which is
-# 425 on every architecture, fails with EPERM.
+# A filter for seccomp(2), as containers have one: a call fails.  io_uring's
+# have the same numbers on every architecture.
+SETUP, ENTER = 425, 426
 FORBID = """
 import ctypes, os, struct, sys
 
 code = b"".join(struct.pack("HBBI", *line) for line in (
     (0x20, 0, 0, 0),                # load the call's number
-    (0x15, 0, 1, 425),              # if it is this one
-    (0x06, 0, 0, 0x00050000 | 1),   # return EPERM
+    (0x15, 0, 1, CALL),             # if it is this one
+    (0x06, 0, 0, 0x00050000 | ERROR),   # return it
     (0x06, 0, 0, 0x7fff0000)))      # allow
 text = ctypes.create_string_buffer(code)
 program = ctypes.create_string_buffer(
@@ -31,6 +33,11 @@ if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
     sys.exit("prctl: " + os.strerror(ctypes.get_errno()))
 os.execv(sys.argv[1], sys.argv[1:])
 """
+
+
+def forbid(call, error):
+    code = FORBID.replace("CALL", str(call)).replace("ERROR", str(error))
+    return [sys.executable, "-c", code]
 
 
 def rings(n):
@@ -99,11 +106,20 @@ def test_off_means_off(start, kafka):
 
 
 def test_a_kernel_that_forbids_it_is_done_without(start, kafka):
-    n = start(launcher=[sys.executable, "-c", FORBID])
+    n = start(launcher=forbid(SETUP, errno.EPERM))
     check_all_get_all(n, kafka)
     assert rings(n) == []
     told = "one by one: io_uring_setup() failed (1: Operation not permitted)"
     wait_for(lambda: n.error_log.count(told) == 2, 5, "one line per worker")
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EAGAIN],
+                         ids=errno.errorcode.get)
+def test_a_kernel_that_takes_no_batch_loses_no_reader(start, kafka, error):
+    n = start(launcher=forbid(ENTER, error))
+    n.expect_log(rf"one by one: io_uring_enter\(\) failed \({error}:")
+    check_all_get_all(n, kafka)
+    assert rings(n) == []
 
 
 def test_bytes_in_the_access_log_are_all_that_went(start, kafka):
