@@ -78,6 +78,21 @@ ngx_http_flux_demand_warn(ngx_http_flux_zone_t *zone,
 }
 
 
+/* Under the lock: has the table a place?  `hint` is the first one then. */
+
+static ngx_uint_t
+ngx_http_flux_demand_has_place(ngx_http_flux_demand_table_t *table)
+{
+    while (table->hint < table->size
+           && table->entries[table->hint].owner != NGX_HTTP_FLUX_DEMAND_FREE)
+    {
+        table->hint++;
+    }
+
+    return table->hint < table->size;
+}
+
+
 uint32_t
 ngx_http_flux_demand_take(ngx_http_flux_zone_t *zone, ngx_uint_t owner,
     uint64_t target, ngx_str_t *room)
@@ -86,15 +101,7 @@ ngx_http_flux_demand_take(ngx_http_flux_zone_t *zone, ngx_uint_t owner,
     ngx_http_flux_demand_table_t  *table = ngx_http_flux_demand_table(zone);
     ngx_http_flux_demand_entry_t  *entry;
 
-    for (i = table->hint; i < table->size; i++) {
-        if (table->entries[i].owner == NGX_HTTP_FLUX_DEMAND_FREE) {
-            break;
-        }
-    }
-
-    table->hint = i;
-
-    if (i == table->size) {
+    if (!ngx_http_flux_demand_has_place(table)) {
 
         zone->shared->demand_refused++;
         ngx_http_flux_demand_warn(zone, table);
@@ -102,6 +109,7 @@ ngx_http_flux_demand_take(ngx_http_flux_zone_t *zone, ngx_uint_t owner,
         return 0;
     }
 
+    i = table->hint;
     entry = &table->entries[i];
     entry->length = (uint16_t) room->len;
     entry->readers = 0;
@@ -162,10 +170,9 @@ ngx_http_flux_demand_clear(ngx_http_flux_zone_t *zone, ngx_uint_t seat)
 void
 ngx_http_flux_demand_join(ngx_http_flux_channel_t *channel)
 {
-    ngx_uint_t                     i;
-    ngx_http_flux_hub_t           *hub = &ngx_http_flux_hub;
-    ngx_http_flux_room_t          *room;
-    ngx_http_flux_demand_table_t  *table;
+    ngx_uint_t             i;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_room_t  *room;
 
     for (i = 0; i < channel->nrooms; i++) {
         room = channel->links[i].room;
@@ -175,16 +182,7 @@ ngx_http_flux_demand_join(ngx_http_flux_channel_t *channel)
         }
 
         room->demanded++;
-
-        if (room->demand == 0) {
-            ngx_http_flux_demand_enter(room);
-        }
-
-        if (room->demand) {
-            table = ngx_http_flux_demand_table(hub->zone);
-            table->entries[room->demand - 1].readers =
-                                                   (uint32_t) room->demanded;
-        }
+        ngx_http_flux_demand_enter(room);
     }
 }
 
@@ -230,24 +228,78 @@ ngx_http_flux_demand_leave(ngx_http_flux_channel_t *channel)
 }
 
 
+/* The room's readers are in the table, if it has a place. */
+
 static void
 ngx_http_flux_demand_enter(ngx_http_flux_room_t *room)
 {
-    u_char                buf[NGX_HTTP_FLUX_ROOM_MAX];
-    ngx_str_t             name;
-    ngx_uint_t            locked;
-    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+    u_char                         buf[NGX_HTTP_FLUX_ROOM_MAX];
+    ngx_str_t                      name;
+    ngx_uint_t                     locked;
+    ngx_http_flux_hub_t           *hub = &ngx_http_flux_hub;
+    ngx_http_flux_demand_table_t  *table;
 
-    ngx_http_flux_demand_name(room, &name, buf);
+    if (room->demand == 0) {
 
-    locked = ngx_http_flux_hub_lock();
+        ngx_http_flux_demand_name(room, &name, buf);
 
-    room->demand = ngx_http_flux_demand_take(hub->zone,
-                       NGX_HTTP_FLUX_DEMAND_SEAT
-                       + (hub->zone->seat - hub->zone->shared->seats),
-                       ngx_http_flux_demand_target(room->feed), &name);
+        locked = ngx_http_flux_hub_lock();
 
-    ngx_http_flux_hub_unlock(locked);
+        room->demand = ngx_http_flux_demand_take(hub->zone,
+                           NGX_HTTP_FLUX_DEMAND_SEAT
+                           + (hub->zone->seat - hub->zone->shared->seats),
+                           ngx_http_flux_demand_target(room->feed), &name);
+
+        ngx_http_flux_hub_unlock(locked);
+    }
+
+    if (room->demand == 0) {
+        hub->unplaced = 1;
+        return;
+    }
+
+    table = ngx_http_flux_demand_table(hub->zone);
+    table->entries[room->demand - 1].readers = (uint32_t) room->demanded;
+}
+
+
+void
+ngx_http_flux_demand_look(void)
+{
+    ngx_uint_t                     locked, place;
+    ngx_rbtree_node_t             *node;
+    ngx_http_flux_hub_t           *hub = &ngx_http_flux_hub;
+    ngx_http_flux_room_t          *room;
+    ngx_http_flux_demand_table_t  *table;
+
+    if (!hub->unplaced || hub->rooms.root == &hub->rooms_sentinel) {
+        return;
+    }
+
+    table = ngx_http_flux_demand_table(hub->zone);
+    hub->unplaced = 0;
+
+    for (node = ngx_rbtree_min(hub->rooms.root, &hub->rooms_sentinel);
+         node != NULL;
+         node = ngx_rbtree_next(&hub->rooms, node))
+    {
+        room = (ngx_http_flux_room_t *) node;
+
+        if (room->demanded == 0 || room->demand) {
+            continue;
+        }
+
+        locked = ngx_http_flux_hub_lock();
+        place = ngx_http_flux_demand_has_place(table);
+        ngx_http_flux_hub_unlock(locked);
+
+        if (!place) {
+            hub->unplaced = 1;
+            return;
+        }
+
+        ngx_http_flux_demand_enter(room);
+    }
 }
 
 

@@ -21,6 +21,9 @@ void ngx_http_flux_demand_clear(ngx_http_flux_zone_t *zone, ngx_uint_t seat);
 void ngx_http_flux_demand_join(ngx_http_flux_channel_t *channel);
 void ngx_http_flux_demand_leave(ngx_http_flux_channel_t *channel);
 
+/* From time to time: rooms that the table had no place for, if it has now. */
+void ngx_http_flux_demand_look(void);
+
 /*
  * In the writer: starts to write.  Stop writes tombstones where nobody goes on
  * with it, and waits for them for a second and a half at the most.

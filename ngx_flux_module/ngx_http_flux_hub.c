@@ -1,4 +1,5 @@
 #include "ngx_http_flux_batch.h"
+#include "ngx_http_flux_demand.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_reader.h"
 
@@ -6,7 +7,7 @@
 /* Readers that a turn writes to at the most: some 7 us each. */
 #define NGX_HTTP_FLUX_TURN_SENDS    512
 
-/* How often rooms are looked at that may have become stale, in ms. */
+/* How often what comes by time alone is looked at, in ms. */
 #define NGX_HTTP_FLUX_SECOND        500
 
 /* How often readers that wait for the log look again. */
@@ -87,7 +88,7 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
 }
 
 
-/* Rooms become stale by nothing happening. */
+/* Rooms become stale by nothing happening; the table of demand gets place. */
 
 static void
 ngx_http_flux_hub_second(ngx_event_t *ev)
@@ -103,6 +104,8 @@ ngx_http_flux_hub_second(ngx_event_t *ev)
             break;
         }
     }
+
+    ngx_http_flux_demand_look();
 
     ngx_add_timer(ev, NGX_HTTP_FLUX_SECOND);
 }

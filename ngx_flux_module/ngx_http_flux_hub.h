@@ -178,6 +178,7 @@ typedef struct {
     unsigned                   telling:1;      /* states to readers */
     unsigned                   draining:1;     /* the worker is to end */
     unsigned                   counting:1;     /* `sent` is added at the end */
+    unsigned                   unplaced:1;     /* demand without a place */
 } ngx_http_flux_hub_t;
 
 

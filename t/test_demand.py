@@ -253,6 +253,26 @@ def test_a_full_table_is_told_once(kafka, nginx, module, topics):
     r.close()
 
 
+def test_a_room_that_found_no_place_gets_one_later(kafka, nginx, module,
+                                                   topics):
+    """Its readers are there, and no other comes."""
+    n = start(nginx, kafka, *topics, zone="1m", workers=1)
+    d = Demand(kafka, topics[1])
+    w = n.ws("/many")
+    w.subscribe(*(f"w/r{i}" for i in range(63)))
+    w.subscribe(*(f"w/s{i}" for i in range(63)))
+    n.wait_log("no place for demand of more than")
+    late = n.sse("/w/late")
+    late.wait_snapshot("w/late")
+    refused = n.status()["demand"]["refused"]
+    assert "edge/late" not in d.leases
+    w.drop()
+    d.wait_room("edge/late", 20)
+    assert n.status()["demand"]["refused"] == refused
+    late.close()
+    d.wait_gone("edge/late", 20)
+
+
 def test_rooms_that_find_no_place_are_counted_and_told_seldom(
         kafka, nginx, module, topics):
     n = start(nginx, kafka, *topics, zone="1m", workers=1)
