@@ -1,6 +1,6 @@
 /*
  * flux_index - rooms and keys of the log: which records are their newest.
- * Used by flux_log.c alone; all of it under the writer's lock.
+ * For the log's own files; all of it under the writer's lock.
  */
 #ifndef FLUX_INDEX_H
 #define FLUX_INDEX_H
