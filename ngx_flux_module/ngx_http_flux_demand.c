@@ -266,7 +266,7 @@ ngx_http_flux_demand_enter(ngx_http_flux_room_t *room)
 void
 ngx_http_flux_demand_look(void)
 {
-    ngx_uint_t                     locked, place;
+    ngx_uint_t                     locked;
     ngx_rbtree_node_t             *node;
     ngx_http_flux_hub_t           *hub = &ngx_http_flux_hub;
     ngx_http_flux_room_t          *room;
@@ -290,15 +290,19 @@ ngx_http_flux_demand_look(void)
         }
 
         locked = ngx_http_flux_hub_lock();
-        place = ngx_http_flux_demand_has_place(table);
-        ngx_http_flux_hub_unlock(locked);
 
-        if (!place) {
+        if (ngx_http_flux_demand_has_place(table)) {
+            ngx_http_flux_demand_enter(room);
+
+        } else {
             hub->unplaced = 1;
-            return;
         }
 
-        ngx_http_flux_demand_enter(room);
+        ngx_http_flux_hub_unlock(locked);
+
+        if (hub->unplaced) {
+            return;
+        }
     }
 }
 

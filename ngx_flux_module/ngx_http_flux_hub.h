@@ -162,7 +162,7 @@ typedef struct {
     ngx_queue_t                waiting;     /* readers that the log may help */
     ngx_event_t                turn;        /* posted: there is work left */
     ngx_event_t                retry;       /* for those who wait */
-    ngx_event_t                second;      /* rooms may have become stale */
+    ngx_event_t                second;      /* what comes by time alone */
     ngx_uint_t                 version;     /* grows as states change */
     ngx_queue_t                readers;     /* all of this worker */
     ngx_uint_t                 laps;        /* by the writer, not yet logged */
@@ -249,8 +249,8 @@ void ngx_http_flux_state_look(ngx_http_flux_room_t *room);
 #define NGX_HTTP_FLUX_STATE_LEN  (NGX_INT64_LEN + 64)
 u_char *ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room);
 
-/* Tells a reader of those of its rooms that are not live. */
-void ngx_http_flux_state_greet(ngx_http_flux_reader_t *reader);
+/* Tells a reader of those of its rooms that are not live; NGX_DONE: it is gone. */
+ngx_int_t ngx_http_flux_state_greet(ngx_http_flux_reader_t *reader);
 
 
 /* --- ngx_http_flux_drain.c --- */

@@ -71,9 +71,7 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
     ngx_http_flux_reader_arm(reader);
     ngx_http_flux_reader_catch_up(reader);
 
-    if (!reader->closing && r->out != NULL && !r->connection->buffered
-        && ngx_http_flux_flush_header(r) == NGX_ERROR)
-    {
+    if (!reader->closing && ngx_http_flux_reader_header(reader) != NGX_OK) {
         ngx_http_flux_reader_close(reader, NGX_ERROR);
     }
 

@@ -24,7 +24,7 @@ typedef struct {
     ngx_uint_t   index;         /* in the zone's counters */
     ngx_uint_t   flags;         /* for ngx_http_flux_behind_create() */
 
-    /* sends the answer's header: NGX_OK, or an HTTP status */
+    /* makes the answer's header: NGX_OK, or an HTTP status */
     ngx_int_t  (*start)(ngx_http_flux_reader_t *reader);
 
     /* the encoding of frames */
@@ -190,6 +190,9 @@ ngx_int_t ngx_http_flux_reader_flush(ngx_http_flux_reader_t *reader);
 /* The socket takes something.  The reader may be gone afterwards. */
 void ngx_http_flux_reader_writable(ngx_http_flux_reader_t *reader);
 void ngx_http_flux_reader_write(ngx_http_request_t *r);
+
+/* What is left of the header, as far as the socket takes it: NGX_ERROR, or OK. */
+ngx_int_t ngx_http_flux_reader_header(ngx_http_flux_reader_t *reader);
 
 
 /* --- ngx_http_flux_reader_place.c --- */

@@ -3,6 +3,7 @@
  * give it what it has missed.
  */
 
+#include "ngx_http_flux_demand.h"
 #include "ngx_http_flux_hub.h"
 #include "ngx_http_flux_reader.h"
 
@@ -58,7 +59,15 @@ ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
 
             if (reader->resumed) {
                 reader->resumed = 0;
-                ngx_http_flux_state_greet(reader);
+
+                if (ngx_http_flux_state_greet(reader) == NGX_DONE) {
+
+                    if (frame != NULL) {
+                        ngx_http_flux_frame_release(frame);
+                    }
+
+                    return;
+                }
             }
         }
 
@@ -216,6 +225,9 @@ ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
         return NGX_ERROR;
     }
 
+    /* rooms that stay keep their place in the table of demand */
+    ngx_http_flux_demand_join(channel);
+
     ngx_http_flux_reader_leave(reader);
     ngx_http_flux_reader_seat(reader, 0);
 
@@ -229,6 +241,7 @@ ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
     reader->deflated = 0;
     reader->behind = behind;
     ngx_http_flux_reader_seat(reader, 1);
+    ngx_http_flux_demand_leave(channel);
 
     ngx_http_flux_reader_catch_up(reader);
 

@@ -4,9 +4,13 @@
 
 #include "ngx_http_flux_batch.h"
 #include "ngx_http_flux_compress.h"
+#include "ngx_http_flux_request.h"
 
 
-/* What may wait for a socket of answers to what its client asks. */
+/*
+ * More than this of answers to what its client asks may not wait for a socket
+ * when the next one comes.  One may be larger: the states of 256 rooms.
+ */
 #if (FLUX_TEST_ECHO)
 #define NGX_HTTP_FLUX_TOLD_MAX       (64 * 1024 * 1024)
 #else
@@ -275,7 +279,7 @@ ngx_http_flux_reader_tell_bytes(ngx_http_flux_reader_t *reader, u_char *bytes,
         reader->talk = talk;
     }
 
-    if (talk->told.len + talk->telling.len + len > NGX_HTTP_FLUX_TOLD_MAX) {
+    if (talk->told.len + talk->telling.len > NGX_HTTP_FLUX_TOLD_MAX) {
         return NGX_ERROR;
     }
 
@@ -324,6 +328,16 @@ ngx_http_flux_reader_tell(ngx_http_flux_reader_t *reader, ngx_str_t *messages)
 }
 
 
+ngx_int_t
+ngx_http_flux_reader_header(ngx_http_flux_reader_t *reader)
+{
+    ngx_http_request_t  *r = reader->request;
+
+    return r->http_version < NGX_HTTP_VERSION_20
+           && ngx_http_flux_flush_header(r) == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
 void
 ngx_http_flux_reader_write(ngx_http_request_t *r)
 {
@@ -331,10 +345,17 @@ ngx_http_flux_reader_write(ngx_http_request_t *r)
 
     reader = ngx_http_get_module_ctx(r, ngx_http_flux_module);
 
-    if (!reader->closing) {
-        ngx_http_flux_detach(reader);
-        ngx_http_flux_reader_writable(reader);
+    if (reader->closing) {
+        return;
     }
+
+    if (ngx_http_flux_reader_header(reader) != NGX_OK) {
+        ngx_http_flux_reader_close(reader, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_flux_detach(reader);
+    ngx_http_flux_reader_writable(reader);
 }
 
 

@@ -167,19 +167,31 @@ ngx_http_flux_send_header(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_flux_flush_header(ngx_http_request_t *r)
 {
-    ngx_int_t          rc = NGX_OK;
+    ngx_int_t          rc;
+    ngx_uint_t         tls = 0;
     ngx_connection_t  *c = r->connection;
 
-    while (rc != NGX_ERROR && rc != NGX_AGAIN && r->out != NULL) {
+    while (r->out != NULL || (c->buffered & NGX_LOWLEVEL_BUFFERED)) {
+
         rc = ngx_http_write_filter(r, NULL);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_AGAIN && r->out == NULL && !tls) {
+            /* it is in the buffer of TLS */
+            tls = 1;
+            continue;
+        }
+
+        if (rc == NGX_AGAIN) {
+            return ngx_handle_write_event(c->write, 0) == NGX_OK ? NGX_AGAIN
+                                                                 : NGX_ERROR;
+        }
     }
 
-    if (rc == NGX_AGAIN && r->out == NULL && c->buffered) {
-        /* it is in the buffer of TLS */
-        rc = ngx_http_write_filter(r, NULL);
-    }
-
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -241,8 +253,9 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     ngx_http_request_t  *r = reader->request;
     ngx_connection_t    *c = reader->connection;
 
-    if (r != NULL && r->out != NULL && !c->buffered && c->send == ngx_send) {
-
+    if (r != NULL && r->out != NULL && !c->buffered && c->send == ngx_send
+        && *sent < bytes->len)
+    {
         rc = ngx_http_flux_send_joined(r, bytes, sent);
 
         if (rc != NGX_OK) {
@@ -258,7 +271,8 @@ ngx_http_flux_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
         }
 
         if (r->out != NULL || c->buffered) {
-            return NGX_AGAIN;
+            return ngx_handle_write_event(c->write, 0) == NGX_OK ? NGX_AGAIN
+                                                                 : NGX_ERROR;
         }
     }
 

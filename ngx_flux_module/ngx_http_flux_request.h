@@ -37,7 +37,7 @@ u_char *ngx_http_flux_end_message(u_char *p, ngx_http_flux_end_t why,
  */
 ngx_int_t ngx_http_flux_send_header(ngx_http_request_t *r);
 
-/* NGX_OK, NGX_AGAIN: nginx sends the rest, NGX_ERROR. */
+/* NGX_OK, NGX_AGAIN: there is more, once the socket takes it; NGX_ERROR. */
 ngx_int_t ngx_http_flux_flush_header(ngx_http_request_t *r);
 
 /* As a transport's send, straight to the connection. */

@@ -203,13 +203,13 @@ ngx_http_flux_state_tell(ngx_uint_t *budget)
 }
 
 
-void
+ngx_int_t
 ngx_http_flux_state_greet(ngx_http_flux_reader_t *reader)
 {
-    if (reader->transport != &ngx_http_flux_poll) {
-        /* it is told again and again, were it a poll */
-        (void) ngx_http_flux_state_to(reader, 0, 0);
-    }
+    /* it is told again and again, were it a poll */
+
+    return reader->transport == &ngx_http_flux_poll
+           ? NGX_OK : ngx_http_flux_state_to(reader, 0, 0);
 }
 
 
