@@ -399,6 +399,11 @@ ngx_http_flux_publish_value(ngx_http_request_t *r, ngx_str_t *value)
 
         size = (size_t) ngx_buf_size(cl->buf);
 
+        if (size == 0) {
+            /* a chunked body has one at its end, in no memory and no file */
+            continue;
+        }
+
         if (ngx_buf_in_memory(cl->buf)) {
             ngx_memcpy(value->data + value->len, cl->buf->pos, size);
 

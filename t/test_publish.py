@@ -105,6 +105,18 @@ def test_too_large_is_413_also_without_a_length(kafka, nginx, module):
     assert kafka.records(topic) == []
 
 
+@pytest.mark.parametrize("pieces", [[b'{"n":1}'], [b'{"n"', b":1", b"}"]],
+                         ids=["one", "three"])
+@pytest.mark.parametrize("location", [
+    "", "client_body_in_file_only on;", "client_body_in_single_buffer on;"])
+def test_a_body_in_chunks_is_a_value(kafka, nginx, module, pieces, location):
+    topic = kafka.create_topic()
+    n = start(nginx, kafka, topic, location=location)
+    assert n.post("/publish", iter(pieces)).status == 200
+    assert [r.value for r in kafka.records(topic)] == [b'{"n":1}']
+    assert n.post("/publish", iter([])).status == 400
+
+
 def test_flux_max_message_allows_more(kafka, nginx, module):
     topic = kafka.create_topic()
     n = start(nginx, kafka, topic, location="flux_max_message 64k;")
