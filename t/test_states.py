@@ -29,6 +29,27 @@ def test_a_room_without_records_becomes_stale_and_live_again(
     assert [m["state"] for m in body if m["type"] == "status"] == ["stale"]
 
 
+def test_a_resumed_reader_is_told_the_states_of_many_rooms(kafka, nginx,
+                                                           module):
+    """More text than may wait for a client that does not read."""
+    topic = kafka.create_topic()
+    rooms = [f"f/{i:03}{'x' * 240}" for i in range(256)]
+    n = nginx(kafka=kafka, server_conf=f"""
+              location = /live {{ flux_stream {' '.join(rooms)}; }}""",
+              http_conf=f"flux_feed f {{ topic {topic}; room key; stale 1s; }}")
+    for room in rooms:
+        kafka.produce(topic, "1", key=room[2:])
+    kafka.flush()
+    for transport in (n.sse, n.ws):
+        first = transport("/live")
+        first.wait(lambda r: len(r.of_type("status")) >= 256, 15)
+        first.close()
+        again = transport("/live", cursor=first.cursor)
+        again.wait(lambda r: {m["room"] for m in r.of_type("status")}
+                   == set(rooms), 10)
+        assert again.of_type("snapshot") == []
+
+
 def test_kafka_down_is_told_to_all_and_when_it_is_back(own_kafka, nginx,
                                                        module):
     topic = own_kafka.create_topic()

@@ -1,6 +1,5 @@
 """/flux/status and /flux/metrics."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -352,11 +351,12 @@ def test_a_zone_takes_no_memory_before_it_is_used(kafka, nginx, module):
 
 def shared_memory(n):
     """What the zones of this nginx take, in bytes, mapped or not."""
-    if os.geteuid() != 0:
-        pytest.skip("the kernel tells it to root alone")
     maps = Path(f"/proc/{n.master}/maps").read_text()
-    files = [Path(f"/proc/{n.master}/map_files/{line.split()[0]}").stat()
-             for line in maps.splitlines() if "/dev/zero" in line]
+    try:
+        files = [Path(f"/proc/{n.master}/map_files/{line.split()[0]}").stat()
+                 for line in maps.splitlines() if "/dev/zero" in line]
+    except PermissionError:
+        pytest.skip("the kernel tells it to few")
     return 512 * sum(file.st_blocks for file in files)
 
 

@@ -391,6 +391,17 @@ def test_a_header_waits_for_no_frame(live, transport):
     assert got.split()[1] in (b"200", b"101")
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("postpone", [0, 1460, "1m"])
+def test_a_header_that_does_not_fit_the_socket(live, secure, postpone):
+    fields = "".join(f"add_header X-{i} {'x' * 1000};" for i in range(100))
+    n = live(listen=("ssl " if secure else "") + "sndbuf=8k",
+             more=f"postpone_output {postpone}; {fields}")
+    s = narrow(n, HELLO["sse"].format("/live"), secure)
+    data = receive_until(s, lambda d: b'"type":"snapshot"' in d, 3000)
+    assert len(data.partition(b"\r\n\r\n")[0]) > 100000
+
+
 def receive_until(s, done, sip=700):
     data = b""
     while not done(data):

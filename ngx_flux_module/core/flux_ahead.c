@@ -13,9 +13,6 @@
 /* of an entry; what is behind is long enough for the hardware to run ahead */
 #define FLUX_ENTRY_AHEAD    512
 
-/* of the buckets, by each node at first: they are far apart */
-#define FLUX_BUCKETS_TOUCHED  4096
-
 /* rooms with longer addresses are hashed when they are in the ring */
 #define FLUX_ADDRESS_AHEAD  512
 
@@ -193,18 +190,7 @@ flux_log_fresh(const flux_log_t *log, flux_fresh_t *known, size_t most,
                             h->nnodes * sizeof(flux_node_t), most,
                             &known->nodes);
 
-    if (size) {
-        *memory += known->nodes - size;
-        return size;
-    }
-
-    *memory = (uint8_t *) log->buckets;
-
-    size = flux_ahead_fresh((uint64_t) h->used * FLUX_BUCKETS_TOUCHED,
-                            h->nbuckets * sizeof(uint32_t), most,
-                            &known->buckets);
-
-    *memory += known->buckets - size;
+    *memory += known->nodes - size;
 
     return size;
 }

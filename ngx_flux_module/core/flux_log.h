@@ -401,7 +401,6 @@ void flux_log_ahead(const flux_log_t *log, const flux_append_t *what,
 typedef struct {
     uint64_t  ring;
     uint64_t  nodes;
-    uint64_t  buckets;
 } flux_fresh_t;
 
 /*

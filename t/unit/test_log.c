@@ -973,11 +973,11 @@ test_a_record_found_at_both_its_places_counts_once(void **state)
 #define LARGE  (8 * 1024 * 1024)
 
 
-/* Takes what there is; *..._end is where a piece of this kind is to begin. */
+/* Takes what there is; *..._end is where a piece of that kind is to begin. */
 
 static void
 take_fresh(flux_fresh_t *known, const uint8_t **ring_end,
-    const uint8_t **nodes_end, const uint8_t **buckets_end)
+    const uint8_t **nodes_end)
 {
     size_t    size;
     uint8_t  *memory;
@@ -989,13 +989,9 @@ take_fresh(flux_fresh_t *known, const uint8_t **ring_end,
             assert_true(memory >= *ring_end);
             *ring_end = memory + size;
 
-        } else if (memory >= (const uint8_t *) flux.nodes) {
+        } else {
             assert_true(memory >= *nodes_end);
             *nodes_end = memory + size;
-
-        } else {
-            assert_true(memory >= *buckets_end);
-            *buckets_end = memory + size;
         }
     }
 }
@@ -1008,21 +1004,19 @@ test_fresh_memory_is_told_of_once_and_ahead_of_the_writer(void **state)
     char            key[16], value[1000];
     uint8_t        *large = malloc(LARGE);
     uint64_t        used, full;
-    flux_fresh_t    known = { 0, 0, 0 };
-    const uint8_t  *nodes, *buckets, *ring_end, *nodes_end, *buckets_end;
+    flux_fresh_t    known = { 0, 0 };
+    const uint8_t  *nodes, *ring_end, *nodes_end;
 
     (void) state;
 
     assert_non_null(large);
     begin(large, LARGE);
     nodes_end = nodes = (const uint8_t *) flux.nodes;
-    buckets_end = buckets = (const uint8_t *) flux.buckets;
     ring_end = flux.ring;
 
-    take_fresh(&known, &ring_end, &nodes_end, &buckets_end);
+    take_fresh(&known, &ring_end, &nodes_end);
     assert_ptr_equal(ring_end, flux.ring);
     assert_ptr_equal(nodes_end, nodes);
-    assert_ptr_equal(buckets_end, buckets);
 
     memset(value, '1', sizeof(value) - 1);
     value[sizeof(value) - 1] = '\0';
@@ -1032,7 +1026,7 @@ test_fresh_memory_is_told_of_once_and_ahead_of_the_writer(void **state)
         sprintf(key, "k%d", i);
         put("room", key, value);
 
-        take_fresh(&known, &ring_end, &nodes_end, &buckets_end);
+        take_fresh(&known, &ring_end, &nodes_end);
 
         used = flux_log_head(&flux) - full;
 
@@ -1048,14 +1042,12 @@ test_fresh_memory_is_told_of_once_and_ahead_of_the_writer(void **state)
     }
 
     assert_ptr_equal(ring_end, flux.ring + full);
-    assert_ptr_equal(buckets_end, buckets
-                                  + flux.header->nbuckets * sizeof(uint32_t));
 
     /* the second lap has what the first one touched */
 
     for (i = 0; i < 100; i++) {
         put("room", "k", value);
-        take_fresh(&known, &ring_end, &nodes_end, &buckets_end);
+        take_fresh(&known, &ring_end, &nodes_end);
         assert_ptr_equal(ring_end, flux.ring + full);
     }
 
