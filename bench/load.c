@@ -6,11 +6,12 @@
  *                CPU time and memory of the processes named with --pid
  *   load storm   opens them, prints "ready", loses them all at once (closed by
  *                itself, or, with --wait, by the server's death) and reports
- *                how long it takes until each has data again
+ *                how long it takes until each has data again: --first N bytes
+ *                behind the answer's header (1)
  *
  *   --port N --path TEXT     %d in it: the reader's number modulo --rooms
  *   --transport ws|sse       --readers N --rooms N
- *   --warm S --secs S --grace S
+ *   --warm S --secs S --grace S --first N
  *   --header TEXT --hello TEXT    --hello: a message sent once it is open
  *   --echo IN OUT            a message that is answered (Socket.IO's ping)
  *   --pid N                  any number of them
@@ -68,6 +69,7 @@ typedef struct {
     int        fd;
     state_t    state;
     int        served;              /* has data since it was opened */
+    size_t     got;                 /* bytes of it, until it is served */
     unsigned   carried;
     char       carry[MARK_LEN];
     unsigned   skip;                /* of a WebSocket frame */
@@ -83,6 +85,7 @@ typedef struct {
 typedef struct {
     int         port, readers, rooms, deaf, wait, ws, plain, compress;
     double      warm, secs, grace, churn;
+    size_t      first;
     const char *path, *hello, *echo, *answer;
     const char *headers[LIST_MAX];
     int         nheaders;
@@ -104,7 +107,7 @@ typedef struct {
 
 
 static options_t  opt = {
-    .rooms = 1, .readers = 100, .warm = 1, .secs = 5, .grace = 1,
+    .rooms = 1, .readers = 100, .warm = 1, .secs = 5, .grace = 1, .first = 1,
     .path = "/"
 };
 
@@ -806,9 +809,13 @@ static void receive(conn_t *c)
             continue;
         }
 
-        if (p < end && !c->served) {
-            c->served = 1;
-            served++;
+        if (!c->served) {
+            c->got += (size_t) (end - fresh);
+
+            if (c->got >= opt.first) {
+                c->served = 1;
+                served++;
+            }
         }
 
         if (opt.ws) {
@@ -1060,6 +1067,7 @@ static int storm(void)
 
     for (int i = 0; i < opt.readers; i++) {
         conns[i].served = 0;
+        conns[i].got = 0;
 
         if (!opt.wait) {
             close(conns[i].fd);
@@ -1160,6 +1168,9 @@ static int option(const char *name, char **value)
 
     } else if (strcmp(name, "--churn") == 0) {
         opt.churn = atof(v);
+
+    } else if (strcmp(name, "--first") == 0) {
+        opt.first = strtoul(v, NULL, 10);
 
     } else if (strcmp(name, "--hello") == 0) {
         opt.hello = v;

@@ -86,7 +86,6 @@ static void raw_answer(int fd, const char *text, size_t len, int *ws)
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
         "Transfer-Encoding: chunked\r\n\r\n";
 
-    int           room = (int) first_len[1] * 2;
     struct iovec  out[2];
 
     *ws = memmem(text, len, "websocket", 9) != NULL;
@@ -95,11 +94,6 @@ static void raw_answer(int fd, const char *text, size_t len, int *ws)
     out[0].iov_len = *ws ? sizeof(upgrade) - 1 : sizeof(events) - 1;
     out[1].iov_base = first[*ws];
     out[1].iov_len = first_len[*ws];
-
-    if (room) {
-        /* all of it fits, so that there is no rest to send later */
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-    }
 
     (void) !writev(fd, out, 2);
 }
@@ -125,7 +119,7 @@ static void raw_first(int frames)
 
 int main(int argc, char **argv)
 {
-    int                 fd, listener, one = 1, n, nfds = 0, ws = 0, slot;
+    int                 fd, listener, one = 1, n, nfds = 0, ws = 0, slot, room;
     int                *fds = calloc(READERS_MAX, sizeof(int));
     int                 port, epoll;
     char                text[4096], *frame = malloc(70 * 1024);
@@ -159,6 +153,12 @@ int main(int argc, char **argv)
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+
+    if (first_len[0]) {
+        /* all of it fits, so that there is no rest to send later */
+        room = (int) first_len[0] * 2;
+        setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    }
 
     if (bind(listener, (void *) &at, sizeof(at)) == -1
         || listen(listener, 4096) == -1)

@@ -119,7 +119,6 @@ class Raw(Server):
     name = "raw"
     transports = ("ws", "sse")
     produces = True
-
     processes_wanted = 1
 
     def __init__(self, rate, size=256, first=0, **_):
@@ -212,7 +211,8 @@ class Flux(Nginx):
     def __init__(self, brokers, topic, zone="64m", feed="", server="",
                  stream="room", module=None, compress="off", http="",
                  **options):
-        options.pop("rate", None)
+        for name in ("rate", "kept"):
+            options.pop(name, None)
         super().__init__(**options)
         self.brokers, self.topic = brokers, topic
         self.zone, self.feed, self.more = zone, feed, server
@@ -302,7 +302,7 @@ class Nchan(Nginx):
 class Script(Server):
     """A program for Node or Bun, with kafkajs."""
 
-    def __init__(self, brokers, topic, rate=0, compress="off", **_):
+    def __init__(self, brokers, topic, rate=0, compress="off", kept=0, **_):
         super().__init__()
         self.brokers, self.topic = brokers, topic
         self.compress = compress
