@@ -8,6 +8,7 @@
 
 static ngx_int_t ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader,
     ngx_str_t *cursor);
+static time_t ngx_http_flux_reader_expires(ngx_str_t *value);
 static void ngx_http_flux_reader_retire(void *data);
 
 
@@ -90,7 +91,6 @@ ngx_http_flux_reader_create(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
 {
-    ngx_int_t                  n;
     ngx_str_t                  value;
     ngx_http_core_loc_conf_t  *clcf;
     ngx_http_flux_loc_conf_t  *flcf = reader->conf;
@@ -110,8 +110,7 @@ ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        n = ngx_atotm(value.data, value.len);
-        reader->expires = n == NGX_ERROR ? 0 : n;
+        reader->expires = ngx_http_flux_reader_expires(&value);
     }
 
     reader->behind = ngx_http_flux_behind_create(reader->channel, cursor,
@@ -123,6 +122,35 @@ ngx_http_flux_reader_init(ngx_http_flux_reader_t *reader, ngx_str_t *cursor)
     }
 
     return reader->transport->start(reader);
+}
+
+
+/* A Unix time, maybe with a fraction (RFC 7519, section 2); 0: never. */
+
+static time_t
+ngx_http_flux_reader_expires(ngx_str_t *value)
+{
+    time_t   n;
+    u_char  *p, *fraction, *last = value->data + value->len;
+
+    fraction = ngx_strlchr(value->data, last, '.');
+
+    if (fraction == NULL) {
+        fraction = last;
+
+    } else if (fraction + 1 == last) {
+        return 0;
+    }
+
+    for (p = fraction + 1; p < last; p++) {
+        if (*p < '0' || *p > '9') {
+            return 0;
+        }
+    }
+
+    n = ngx_atotm(value->data, fraction - value->data);
+
+    return n == NGX_ERROR ? 0 : ngx_max(n, 1);
 }
 
 
