@@ -31,6 +31,13 @@ ngx_http_flux_stream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (cf->args->nelts - 1 > NGX_HTTP_FLUX_ROOMS_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "more than %d rooms in \"flux_stream\"",
+                           NGX_HTTP_FLUX_ROOMS_MAX);
+        return NGX_CONF_ERROR;
+    }
+
     if (ngx_http_flux_conf_location(cf, flcf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }

@@ -13,6 +13,7 @@
 
 
 static char *ngx_http_flux_kafka_brokers(ngx_conf_t *cf, void *conf);
+static ngx_int_t ngx_http_flux_kafka_ports(ngx_str_t *brokers);
 static char *ngx_http_flux_kafka_property(ngx_conf_t *cf, void *conf);
 static char *ngx_http_flux_kafka_known(ngx_conf_t *cf,
     ngx_http_flux_cluster_t *cluster, ngx_keyval_t *property);
@@ -110,8 +111,47 @@ ngx_http_flux_kafka_brokers(ngx_conf_t *cf, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_http_flux_kafka_ports(&value[1]) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid port in \"brokers %V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
     return ngx_http_flux_conf_copy(cf, &cluster->brokers, &value[1]) == NGX_OK
            ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* SASL_SSL://host:port,[::1]:port,host: librdkafka takes any number for one. */
+
+static ngx_int_t
+ngx_http_flux_kafka_ports(ngx_str_t *brokers)
+{
+    u_char     *p, *host, *port, *last = brokers->data + brokers->len;
+    ngx_int_t   n;
+
+    for (host = brokers->data; host < last; host = p + 1) {
+
+        p = ngx_strlchr(host, last, ',');
+
+        if (p == NULL) {
+            p = last;
+        }
+
+        for (port = p; port > host && port[-1] != ':'; port--) { /* void */ }
+
+        if (port == host || *port == '/' || ngx_strlchr(port, p, ']') != NULL) {
+            continue;
+        }
+
+        n = ngx_atoi(port, p - port);
+
+        if (n < 1 || n > 65535) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

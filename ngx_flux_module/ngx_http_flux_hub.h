@@ -14,7 +14,6 @@
 #include "core/flux_deflate.h"
 
 
-#define NGX_HTTP_FLUX_ROOMS_MAX  256    /* rooms of one reader */
 
 
 typedef struct ngx_http_flux_reader_s   ngx_http_flux_reader_t;

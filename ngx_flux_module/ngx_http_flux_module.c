@@ -28,6 +28,8 @@ static char *ngx_http_flux_positive_msec(ngx_conf_t *cf, void *post,
     void *data);
 static char *ngx_http_flux_positive_size(ngx_conf_t *cf, void *post,
     void *data);
+static char *ngx_http_flux_transports_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_flux_stream_handler(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_flux_origin(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -118,7 +120,7 @@ static ngx_command_t  ngx_http_flux_commands[] = {
 
     { ngx_string("flux_transports"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_conf_set_bitmask_slot,
+      ngx_http_flux_transports_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_flux_loc_conf_t, transports),
       &ngx_http_flux_transports },
@@ -501,6 +503,18 @@ ngx_http_flux_positive_size(ngx_conf_t *cf, void *post, void *data)
     size_t  *value = data;
 
     return *value ? NGX_CONF_OK : "must not be zero";
+}
+
+
+static char *
+ngx_http_flux_transports_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_flux_loc_conf_t  *flcf = conf;
+
+    /* bits of a second one would be added */
+
+    return flcf->transports ? "is duplicate"
+                            : ngx_conf_set_bitmask_slot(cf, cmd, conf);
 }
 
 

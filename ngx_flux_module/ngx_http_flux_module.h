@@ -27,6 +27,7 @@
 #define NGX_HTTP_FLUX_START_END        -1
 
 #define NGX_HTTP_FLUX_ROOM_MAX  255     /* bytes of a room's name */
+#define NGX_HTTP_FLUX_ROOMS_MAX  256    /* rooms of one reader */
 
 #define NGX_HTTP_FLUX_STATUS_JSON        1
 #define NGX_HTTP_FLUX_STATUS_PROMETHEUS  2

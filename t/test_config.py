@@ -67,6 +67,14 @@ BLOCKS = {
         flux_kafka main {{
             brokers ""; # HERE
         }}"""),
+    "a broker's port too large": ("invalid port", f"""
+        flux_kafka main {{
+            brokers a:9092,127.0.0.1:99999; # HERE
+        }}"""),
+    "a broker without its port": ("invalid port", f"""
+        flux_kafka main {{
+            brokers 127.0.0.1:,b:9092; # HERE
+        }}"""),
     "brokers twice": ("duplicate", f"""
         flux_kafka main {{
             brokers 127.0.0.1:9;
@@ -215,6 +223,11 @@ LOCATIONS = {
         "no room", ["flux_stream f;", "flux_subscribe s; # HERE"]),
     "a pattern without a stream": (
         "flux_stream", ["flux_subscribe s/*; # HERE"]),
+    "transports twice": ("duplicate", [
+        "flux_stream f;", "flux_transports sse;",
+        "flux_transports poll; # HERE"]),
+    "too many rooms": ("more than 256 rooms", [
+        f"flux_stream {'f ' * 257}; # HERE"]),
     "an unknown transport": ("flux_transports|sses|invalid", [
         "flux_stream f;", "flux_transports sses; # HERE"]),
     "a bad heartbeat": ("invalid value", [
@@ -321,7 +334,7 @@ def test_every_directive_is_taken(nginx, module):
             property client.id edge-1;
             property fetch.wait.max.ms 10;
         }}
-        flux_kafka second {{ brokers 127.0.0.1:11; }}
+        flux_kafka second {{ brokers a,PLAINTEXT://b,[::1]:9,SSL://[::1]:65535; }}
         flux_feed a {{
             kafka main;
             topic t u;
