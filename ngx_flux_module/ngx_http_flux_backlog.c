@@ -159,7 +159,14 @@ ngx_http_flux_backlog_resume(ngx_http_flux_behind_t *behind,
     }
 
     if (behind->conflate) {
-        return ngx_http_flux_backlog_conflate(behind, frame);
+
+        if (ngx_http_flux_backlog_conflate(behind, frame) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_flux_behind_told(behind, ngx_http_flux_hub.ordinal);
+
+        return NGX_OK;
     }
 
     if (ngx_http_flux_backlog_give_items(behind, frame, &behind->moved)
@@ -173,6 +180,7 @@ ngx_http_flux_backlog_resume(ngx_http_flux_behind_t *behind,
         entry = ngx_http_flux_backlog_first(behind, &first);
 
         if (entry == NULL) {
+            ngx_http_flux_behind_told(behind, ngx_http_flux_hub.ordinal);
             return NGX_OK;
         }
 
@@ -194,6 +202,8 @@ ngx_http_flux_backlog_resume(ngx_http_flux_behind_t *behind,
         first->last = first->next;
         first->next = entry->room_next;
     }
+
+    ngx_http_flux_behind_told(behind, entry->ordinal - 1);
 
     if (ngx_http_flux_behind_advance(behind, &cursor) != NGX_OK
         || ngx_http_flux_frame_close(frame, &cursor) != NGX_OK)

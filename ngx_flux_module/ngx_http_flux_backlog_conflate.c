@@ -160,20 +160,30 @@ ngx_http_flux_backlog_collect_deletes(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_room_t *room, ngx_array_t *items, uint64_t position)
 {
     ngx_int_t               rc;
+    ngx_uint_t              expired;
     flux_log_t             *log = &ngx_http_flux_hub.zone->log;
     flux_entry_t           *entry;
     ngx_http_flux_cover_t   cover;
 
     rc = ngx_http_flux_backlog_cover(behind, room, &cover);
+    expired = ngx_http_flux_backlog_expired(room);
 
     for ( /* void */ ;
-         rc == NGX_OK && flux_log_reaches(log, position);
+         (rc == NGX_OK || (rc == NGX_DONE && expired))
+         && flux_log_reaches(log, position);
          position = entry->older)
     {
         entry = flux_log_entry(log, position);
 
-        if (ngx_http_flux_backlog_obsolete(entry, position)) {
+        if (ngx_http_flux_backlog_obsolete(entry, position)
+            || (cover.left == 0
+                && ngx_http_flux_backlog_expired_before(room, entry)))
+        {
             break;
+        }
+
+        if (rc == NGX_DONE && entry->kind != FLUX_ENTRY_EXPIRE) {
+            continue;
         }
 
         rc = ngx_http_flux_backlog_collect_entry(behind, room, items, entry,

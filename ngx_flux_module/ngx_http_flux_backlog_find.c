@@ -5,8 +5,17 @@
 #include "ngx_http_flux_behind.h"
 
 
+/*
+ * EXPIRE entries stand in the order in which sweeps found them, which is by
+ * time but for the length of a sweep and a writer's absence: this is more.
+ */
+#define NGX_HTTP_FLUX_BACKLOG_SWEEPS  60000
+
+
 static void ngx_http_flux_backlog_walk(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_room_t *room, ngx_http_flux_cover_t *cover);
+static void ngx_http_flux_backlog_find_expired(
+    ngx_http_flux_behind_room_t *room);
 static ngx_int_t ngx_http_flux_backlog_find_moved(
     ngx_http_flux_behind_t *behind, ngx_http_flux_behind_room_t *room,
     ngx_http_flux_cover_t *cover);
@@ -43,6 +52,10 @@ ngx_http_flux_backlog_find(ngx_http_flux_behind_t *behind,
     }
 
     ngx_http_flux_backlog_walk(behind, room, &cover);
+
+    if (ngx_http_flux_backlog_expired(room)) {
+        ngx_http_flux_backlog_find_expired(room);
+    }
 
     rc = NGX_OK;
 
@@ -96,6 +109,62 @@ ngx_http_flux_backlog_walk(ngx_http_flux_behind_t *behind,
             room->next = position;
         }
     }
+}
+
+
+/* Back over the room's deletes: the backlog may have to begin earlier. */
+
+static void
+ngx_http_flux_backlog_find_expired(ngx_http_flux_behind_room_t *room)
+{
+    uint64_t       position;
+    flux_log_t    *log = &ngx_http_flux_hub.zone->log;
+    flux_entry_t  *entry;
+
+    for (position = flux_log_room(log, room->room->node)->newest_delete;
+         flux_log_reaches(log, position);
+         position = entry->older)
+    {
+        entry = flux_log_entry(log, position);
+
+        if (ngx_http_flux_backlog_obsolete(entry, position)
+            || ngx_http_flux_backlog_expired_before(room, entry))
+        {
+            break;
+        }
+
+        if (entry->kind == FLUX_ENTRY_EXPIRE
+            && ngx_http_flux_behind_missed(room, NULL, entry)
+            && (room->next == 0 || position < room->next))
+        {
+            room->next = position;
+        }
+    }
+}
+
+
+ngx_uint_t
+ngx_http_flux_backlog_expired(ngx_http_flux_behind_room_t *room)
+{
+    flux_feed_t  *feed;
+
+    if (room->section->told) {
+        /* it was here, and is told of them in their order */
+        return 0;
+    }
+
+    feed = &ngx_http_flux_hub.zone->log.header->feeds[room->room->feed->slot];
+
+    return feed->newest_expire > room->section->time;
+}
+
+
+ngx_uint_t
+ngx_http_flux_backlog_expired_before(ngx_http_flux_behind_room_t *room,
+    flux_entry_t *entry)
+{
+    return entry->kind == FLUX_ENTRY_EXPIRE
+           && entry->ts < room->section->time - NGX_HTTP_FLUX_BACKLOG_SWEEPS;
 }
 
 

@@ -134,6 +134,8 @@ ngx_http_flux_behind_decode(ngx_http_flux_behind_t *behind, ngx_str_t *text,
         section = &behind->sections[behind->nsections++];
         section->cursor = &cursor->sections[s];
         section->time = cursor->time;
+        section->told = cursor->log == ngx_http_flux_hub.zone->log.header->id
+                        ? cursor->told : 0;
 
         if (ngx_array_init(&section->places, behind->pool, 4,
                            sizeof(ngx_http_flux_behind_place_t))
@@ -230,6 +232,7 @@ ngx_http_flux_behind_here(ngx_http_flux_behind_t *behind)
 
     ngx_memzero(section, sizeof(ngx_http_flux_behind_section_t));
     section->time = ngx_http_flux_channel_expired(behind->channel);
+    section->told = ngx_http_flux_hub.ordinal;
 
     if (ngx_array_init(&section->places, behind->pool, 4,
                        sizeof(ngx_http_flux_behind_place_t))
@@ -321,6 +324,7 @@ ngx_http_flux_behind_missed(ngx_http_flux_behind_room_t *room,
 {
     if (entry->kind == FLUX_ENTRY_EXPIRE) {
         return entry->ts > room->section->time
+               && entry->ordinal > room->section->told
                && !ngx_http_flux_behind_renewed(room, entry);
     }
 
@@ -329,8 +333,9 @@ ngx_http_flux_behind_missed(ngx_http_flux_behind_room_t *room,
 
 
 /*
- * A cursor's time is a little older than what its reader was told, so an
- * expired key may have come back in between: then it is not ended again.
+ * At another node a cursor's time is a little older than what its reader was
+ * told, so an expired key may have come back in between: then it is not ended
+ * again.
  */
 
 static ngx_uint_t
@@ -366,6 +371,17 @@ ngx_http_flux_behind_renewed(ngx_http_flux_behind_room_t *room,
 }
 
 
+void
+ngx_http_flux_behind_told(ngx_http_flux_behind_t *behind, uint64_t ordinal)
+{
+    ngx_uint_t  s;
+
+    for (s = 0; s < behind->nsections; s++) {
+        behind->sections[s].told = ngx_max(behind->sections[s].told, ordinal);
+    }
+}
+
+
 /* --- the cursor ---------------------------------------------------------- */
 
 ngx_int_t
@@ -384,6 +400,8 @@ ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind, ngx_str_t *text)
 
     rc = NGX_OK;
     cursor.time = 0;
+    cursor.log = ngx_http_flux_hub.zone->log.header->id;
+    cursor.told = 0;
     cursor.nsections = 0;
 
     for (s = 0; s < behind->nsections; s++) {
@@ -403,6 +421,10 @@ ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind, ngx_str_t *text)
                 rc = NGX_ERROR;
             }
         }
+    }
+
+    if (ngx_http_flux_channel_told(behind->channel, cursor.time) == 0) {
+        cursor.told = 0;
     }
 
     if (rc == NGX_OK) {
@@ -468,8 +490,15 @@ ngx_http_flux_behind_section(ngx_http_flux_behind_t *behind,
     cursor->sections[cursor->nsections].places = places;
     cursor->sections[cursor->nsections++].nplaces = k;
 
-    if (cursor->time == 0 || section->time < cursor->time) {
+    /* what all sections know */
+
+    if (cursor->nsections == 1) {
         cursor->time = section->time;
+        cursor->told = section->told;
+
+    } else {
+        cursor->time = ngx_min(cursor->time, section->time);
+        cursor->told = ngx_min(cursor->told, section->told);
     }
 
     return NGX_OK;

@@ -29,6 +29,7 @@ typedef struct {
 
 typedef struct {
     int64_t                       time;         /* expired keys it knows of */
+    uint64_t                      told;         /* the same by ordinal, here */
     ngx_array_t                   places;       /* of behind_place_t */
     flux_cursor_section_t        *cursor;       /* as it came */
     ngx_uint_t                    unread;       /* places that wait for ids */
@@ -122,6 +123,10 @@ ngx_uint_t ngx_http_flux_behind_missed(ngx_http_flux_behind_room_t *room,
 ngx_int_t ngx_http_flux_behind_advance(ngx_http_flux_behind_t *behind,
     ngx_str_t *cursor);
 
+/* What expired up to this ordinal was given to all rooms that resumed. */
+void ngx_http_flux_behind_told(ngx_http_flux_behind_t *behind,
+    uint64_t ordinal);
+
 /* A section that stands where the log ends. */
 ngx_http_flux_behind_section_t *ngx_http_flux_behind_here(
     ngx_http_flux_behind_t *behind);
@@ -201,6 +206,17 @@ ngx_int_t ngx_http_flux_backlog_cover(ngx_http_flux_behind_t *behind,
 ngx_int_t ngx_http_flux_backlog_look(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_room_t *room, flux_entry_t *entry,
     ngx_http_flux_cover_t *cover);
+
+/*
+ * A reader that comes from another node may know records that came here after
+ * a key was found to have expired, and not know of that yet: the EXPIRE lies
+ * before all that covers the room.  1: there may be such ones.
+ */
+ngx_uint_t ngx_http_flux_backlog_expired(ngx_http_flux_behind_room_t *room);
+
+/* 1 when an EXPIRE is so old that none before it was missed. */
+ngx_uint_t ngx_http_flux_backlog_expired_before(
+    ngx_http_flux_behind_room_t *room, flux_entry_t *entry);
 
 /* 1 when the entry is of the topic as it was before it was made anew. */
 ngx_uint_t ngx_http_flux_backlog_obsolete(flux_entry_t *entry,

@@ -157,7 +157,9 @@ ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
             < log->header->feeds[room->room->feed->slot].lost_expire
             || (node != FLUX_NONE
                 && room->section->time
-                   < flux_log_room(log, node)->lost_expire)))
+                   < flux_log_room(log, node)->lost_expire
+                && room->section->told
+                   < flux_log_room(log, node)->lost_delete)))
     {
         ngx_http_flux_behind_begin_anew(room, NGX_HTTP_FLUX_RESET_NONE);
     }

@@ -541,7 +541,7 @@ ngx_http_flux_channel_fall_back(ngx_http_flux_channel_t *channel)
 int64_t
 ngx_http_flux_channel_expired(ngx_http_flux_channel_t *channel)
 {
-    int64_t               expired = 0;
+    int64_t               expired = INT64_MAX;
     ngx_uint_t            i;
     ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
 
@@ -551,14 +551,30 @@ ngx_http_flux_channel_expired(ngx_http_flux_channel_t *channel)
             continue;
         }
 
-        if (expired == 0
-            || expired > hub->positions[channel->feeds[i]->index].expired)
-        {
-            expired = hub->positions[channel->feeds[i]->index].expired;
+        expired = ngx_min(expired,
+                          hub->positions[channel->feeds[i]->index].expired);
+    }
+
+    return expired == INT64_MAX ? 0 : expired;
+}
+
+
+uint64_t
+ngx_http_flux_channel_told(ngx_http_flux_channel_t *channel, int64_t time)
+{
+    uint64_t                    told = 0;
+    ngx_uint_t                  i;
+    ngx_http_flux_positions_t  *positions;
+
+    for (i = 0; i < channel->nfeeds; i++) {
+        positions = &ngx_http_flux_hub.positions[channel->feeds[i]->index];
+
+        if (positions->newest_expire > time) {
+            told = ngx_max(told, positions->told);
         }
     }
 
-    return expired;
+    return told;
 }
 
 
@@ -604,6 +620,8 @@ ngx_http_flux_channel_cursor(ngx_http_flux_channel_t *channel,
     ngx_http_flux_positions_t  *positions;
 
     cursor.time = ngx_http_flux_channel_expired(channel);
+    cursor.log = hub->zone->log.header->id;
+    cursor.told = ngx_http_flux_channel_told(channel, cursor.time);
 
     if (channel->nfeeds == 1) {
         positions = &hub->positions[channel->feeds[0]->index];

@@ -126,6 +126,8 @@ typedef struct {
     int64_t                    some_down;   /* any partition of it */
     int64_t                    ready_since; /* 0: it is not */
     int64_t                    expired;     /* all that expired up to here */
+    int64_t                    newest_expire;  /* greatest ts of an EXPIRE */
+    uint64_t                   told;        /* ordinal: none is behind it */
 } ngx_http_flux_positions_t;
 
 
@@ -350,6 +352,14 @@ ngx_int_t ngx_http_flux_cursor_text(flux_cursor_t *from, ngx_str_t *text);
 
 /* What expired up to here is in the log; 0: keys of these rooms never do. */
 int64_t ngx_http_flux_channel_expired(ngx_http_flux_channel_t *channel);
+
+/*
+ * A sweep takes a second to find all keys that expired up to its time, so
+ * readers are told of some that a time does not vouch for.  Such EXPIRE
+ * entries of these rooms end with this ordinal; 0: `time` vouches for all.
+ */
+uint64_t ngx_http_flux_channel_told(ngx_http_flux_channel_t *channel,
+    int64_t time);
 
 extern ngx_http_flux_hub_t  ngx_http_flux_hub;
 

@@ -18,6 +18,7 @@
 static void ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_place(flux_entry_t *entry);
+static void ngx_http_flux_hub_expire(flux_entry_t *entry);
 static void ngx_http_flux_hub_status(flux_entry_t *entry);
 static void ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed);
 static void ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed);
@@ -142,6 +143,10 @@ ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position)
         ngx_http_flux_hub_place(entry);
     }
 
+    if (entry->kind == FLUX_ENTRY_EXPIRE) {
+        ngx_http_flux_hub_expire(entry);
+    }
+
     if (entry->flags & FLUX_ENTRY_NEW_ROOM) {
         ngx_http_flux_hub_bind(entry, position);
     }
@@ -212,6 +217,25 @@ ngx_http_flux_hub_place(flux_entry_t *entry)
 
     place->offset = entry->offset + 1;
     place->check = entry->check;
+}
+
+
+/* The readers of its room are told of it before a sweep vouches for it. */
+
+static void
+ngx_http_flux_hub_expire(flux_entry_t *entry)
+{
+    ngx_http_flux_hub_t        *hub = &ngx_http_flux_hub;
+    ngx_http_flux_feed_t       *feed = hub->by_slot[entry->feed];
+    ngx_http_flux_positions_t  *positions;
+
+    if (feed == NULL) {
+        return;
+    }
+
+    positions = &hub->positions[feed->index];
+    positions->told = entry->ordinal;
+    positions->newest_expire = ngx_max(positions->newest_expire, entry->ts);
 }
 
 

@@ -294,6 +294,7 @@ ngx_http_flux_kafka_expire(ngx_event_t *ev)
     uint32_t                budget;
     uint64_t                head;
     ngx_uint_t              i;
+    flux_feed_t            *feed;
     ngx_http_flux_zone_t   *zone;
     ngx_http_flux_feed_t  **feeds;
     ngx_http_flux_kafka_t  *kafka = ev->data;
@@ -337,16 +338,22 @@ ngx_http_flux_kafka_expire(ngx_event_t *ev)
         kafka->swept = 2;
     }
 
-    if (kafka->node == 0 && kafka->swept) {
+    if (kafka->node == 0) {
 
         /* the whole index was seen: cursors may say so */
 
-        kafka->swept--;
-
         for (i = 0; i < FLUX_LOG_FEEDS; i++) {
-            if (expire[i]) {
+            feed = &zone->log.header->feeds[i];
+
+            if (expire[i] && (kafka->swept
+                              || feed->expired < feed->lost_expire))
+            {
                 flux_log_expired(&zone->log, i, kafka->sweep);
             }
+        }
+
+        if (kafka->swept) {
+            kafka->swept--;
         }
     }
 

@@ -11,6 +11,8 @@ static ngx_uint_t ngx_http_flux_positions_before_gap(
 static int64_t ngx_http_flux_positions_down(uint32_t id);
 static void ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
     ngx_http_flux_positions_t *positions);
+static void ngx_http_flux_positions_expired(ngx_http_flux_feed_t *feed,
+    ngx_http_flux_positions_t *positions);
 static void ngx_http_flux_positions_sort(flux_cursor_place_t *places,
     uint32_t *ids, ngx_uint_t n);
 
@@ -53,6 +55,10 @@ ngx_http_flux_positions_update(ngx_http_flux_feed_t *feed, ngx_uint_t how,
         }
 
         ngx_http_flux_positions_feed(feed, positions);
+
+        if (how == NGX_HTTP_FLUX_POSITIONS_START) {
+            ngx_http_flux_positions_expired(feed, positions);
+        }
 
         ngx_free(positions->ids);
         ngx_free(positions->places);
@@ -111,8 +117,6 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
 
     positions->ready_since = log->header->feeds[feed->slot].ready
                              ? log->header->feeds[feed->slot].ready_since : 0;
-    positions->expired = ngx_max(positions->expired,
-                                 log->header->feeds[feed->slot].expired);
 
     for (id = 0; id < log->header->npartitions; id++) {
 
@@ -142,6 +146,27 @@ ngx_http_flux_positions_feed(ngx_http_flux_feed_t *feed,
     if (up == 0) {
         positions->all_down = since;
     }
+}
+
+
+/* At the head; from there on the log says, entry by entry. */
+
+static void
+ngx_http_flux_positions_expired(ngx_http_flux_feed_t *feed,
+    ngx_http_flux_positions_t *positions)
+{
+    flux_feed_t          *state;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    if (feed->slot == FLUX_NONE) {
+        return;
+    }
+
+    state = &hub->zone->log.header->feeds[feed->slot];
+
+    positions->expired = state->expired;
+    positions->newest_expire = state->newest_expire;
+    positions->told = hub->ordinal;
 }
 
 

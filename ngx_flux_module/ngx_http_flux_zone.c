@@ -3,6 +3,7 @@
 #include "ngx_http_flux_kafka.h"
 
 #include <sys/eventfd.h>
+#include <sys/random.h>
 
 
 #define NGX_HTTP_FLUX_ZONE_MAGIC  0x666c757a6f6e6532    /* "fluzone2" */
@@ -25,6 +26,7 @@ static ngx_int_t ngx_http_flux_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone,
     ngx_log_t *log, ngx_uint_t fresh);
+static uint32_t ngx_http_flux_zone_id(void);
 static ngx_int_t ngx_http_flux_zone_make_wake(ngx_http_flux_zone_t *zone,
     ngx_http_flux_zone_t *old, ngx_log_t *log);
 static void ngx_http_flux_zone_cleanup(void *data);
@@ -168,10 +170,32 @@ ngx_http_flux_zone_place(ngx_http_flux_zone_t *zone, ngx_log_t *log,
         return NGX_ERROR;
     }
 
+    zone->log.header->id = ngx_http_flux_zone_id();
+
     zone->shared->size = sizeof(ngx_http_flux_shared_t);
     zone->shared->magic = NGX_HTTP_FLUX_ZONE_MAGIC;
 
     return NGX_OK;
+}
+
+
+/*
+ * No other node has it, nor this one when it begins anew: nginx's own random
+ * numbers hang on the pid, which is 1 in many a container, and the time.
+ */
+
+static uint32_t
+ngx_http_flux_zone_id(void)
+{
+    uint32_t        id;
+    struct timeval  tv;
+
+    if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id)) {
+        ngx_gettimeofday(&tv);
+        id = (uint32_t) (tv.tv_sec * 1000003 ^ tv.tv_usec * 4099 ^ ngx_pid);
+    }
+
+    return id;
 }
 
 

@@ -17,6 +17,8 @@
  *           partition                           number: the first as it is,
  *                                               then the step less one
  *   time                                        number
+ *   log                                         32 bits    } in version 3
+ *   ordinal                                     number     } alone, not 0
  *   for each place
  *       offset                                  number
  *       check                                   16 bits
@@ -29,6 +31,7 @@
  */
 
 #define CURSOR_VERSION      2
+#define CURSOR_VERSION_TOLD 3
 
 #define CURSOR_CRC_START    0xfff
 #define CURSOR_CRC_LENGTH   2
@@ -107,7 +110,8 @@ flux_cursor_size(const flux_cursor_t *cursor)
     size_t                        i, size;
     const flux_cursor_section_t  *section;
 
-    size = 1 + CURSOR_NUMBER32 + CURSOR_NUMBER64 + CURSOR_CRC_LENGTH;
+    size = 1 + CURSOR_NUMBER32 + CURSOR_NUMBER64 + CURSOR_LENGTH32
+           + CURSOR_NUMBER64 + CURSOR_CRC_LENGTH;
 
     for (i = 0; i < cursor->nsections; i++) {
         section = &cursor->sections[i];
@@ -205,7 +209,7 @@ flux_cursor_encode(char *dst, const flux_cursor_t *cursor)
     cursor_writer_t               w = { dst, CURSOR_CRC_START };
     const flux_cursor_section_t  *section;
 
-    cursor_put(&w, CURSOR_VERSION);
+    cursor_put(&w, cursor->told ? CURSOR_VERSION_TOLD : CURSOR_VERSION);
     cursor_put_number(&w, cursor->nsections);
 
     for (n = 0; n < cursor->nsections; n++) {
@@ -213,6 +217,11 @@ flux_cursor_encode(char *dst, const flux_cursor_t *cursor)
     }
 
     cursor_put_number(&w, (uint64_t) cursor->time);
+
+    if (cursor->told) {
+        cursor_put_bits(&w, cursor->log, CURSOR_LENGTH32);
+        cursor_put_number(&w, cursor->told);
+    }
 
     for (n = 0; n < cursor->nsections; n++) {
         section = &cursor->sections[n];
@@ -486,6 +495,7 @@ flux_cursor_decode(const char *p, size_t len, void *scratch, size_t size,
     flux_cursor_t *out)
 {
     size_t                n, nsections;
+    unsigned              version;
     cursor_reader_t       r = { p, len, 0 };
     cursor_scratch_t      space = { scratch, size };
     flux_cursor_status_t  status;
@@ -496,7 +506,9 @@ flux_cursor_decode(const char *p, size_t len, void *scratch, size_t size,
 
     r.left -= CURSOR_CRC_LENGTH;
 
-    if (cursor_get(&r) != CURSOR_VERSION) {
+    version = cursor_get(&r);
+
+    if (version != CURSOR_VERSION && version != CURSOR_VERSION_TOLD) {
         return FLUX_CURSOR_INVALID;
     }
 
@@ -517,6 +529,17 @@ flux_cursor_decode(const char *p, size_t len, void *scratch, size_t size,
     }
 
     out->time = (int64_t) cursor_get_number(&r, INT64_MAX);
+    out->log = 0;
+    out->told = 0;
+
+    if (version == CURSOR_VERSION_TOLD) {
+        out->log = cursor_get_bits(&r, 32);
+        out->told = cursor_get_number(&r, INT64_MAX);
+
+        if (out->told == 0) {
+            return FLUX_CURSOR_INVALID;
+        }
+    }
 
     cursor_get_places(&r, out);
 

@@ -39,6 +39,9 @@ typedef struct {
 
 typedef struct {
     int64_t                     time;          /* Unix ms, 0 = none */
+    uint32_t                    log;           /* the node's log it is of, */
+    uint64_t                    told;          /* and an ordinal there, or 0:
+                                                  then `log` is left out */
     size_t                      nsections;
     flux_cursor_section_t       sections[FLUX_CURSOR_SECTIONS];
 } flux_cursor_t;

@@ -272,13 +272,16 @@ flux_index_new_room(flux_log_t *log, uint32_t node, const flux_entry_t *entry,
 void
 flux_index_first(flux_log_t *log, flux_room_t *room, const flux_entry_t *entry)
 {
+    const flux_feed_t  *feed = &log->header->feeds[entry->feed];
+
     room->lost_partition = entry->partition;
     room->lost_offset = entry->offset - 1;
 
-    if (log->header->feeds[entry->feed].dropped) {
+    if (feed->dropped) {
         room->lost = entry->ordinal - 1;
         room->lost_delete = entry->ordinal - 1;
-        room->lost_expire = entry->ts - 1;
+        room->lost_expire = entry->ts <= feed->newest_expire
+                            ? entry->ts - 1 : feed->newest_expire;
         room->lost_many = FLUX_LOST_ELSEWHERE;
     }
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define FLUX_LOG_MAGIC    UINT64_C(0x666c75786c6f6731)  /* "fluxlog1" */
-#define FLUX_LOG_VERSION  6
+#define FLUX_LOG_VERSION  7
 
 /*
  * A quarter of the area is for the index: with two nodes a key at the worst
@@ -444,6 +444,7 @@ flux_log_expire(flux_log_t *log, const int64_t before[FLUX_LOG_FEEDS],
 {
     uint64_t       position;
     flux_key_t    *key;
+    flux_feed_t   *feed;
     flux_entry_t  *entry;
 
     for ( /* void */ ; budget; budget--, ++*node) {
@@ -471,9 +472,16 @@ flux_log_expire(flux_log_t *log, const int64_t before[FLUX_LOG_FEEDS],
             continue;
         }
 
+        feed = &log->header->feeds[key->feed];
+
         entry = flux_log_delete_key(log, *node, FLUX_ENTRY_EXPIRE,
                                     flux_log_head(log),
                                     key->ts + expire[key->feed], &position);
+
+        if (feed->newest_expire < entry->ts) {
+            feed->newest_expire = entry->ts;
+        }
+
         flux_ring_publish(log, entry, position);
     }
 }

@@ -93,6 +93,7 @@ typedef struct {
     uint32_t          ready;            /* each partition reached its end */
     int64_t           ready_since;      /* Unix ms */
     int64_t           expired;          /* keys that did by then are gone */
+    int64_t           newest_expire;    /* the greatest ts of an EXPIRE */
     int64_t           lost_expire;      /* when the last one did that came */
                                         /*   too late to enter */
     uint32_t          rooms;
@@ -203,6 +204,8 @@ typedef struct {
     uint32_t          used;             /* nodes ever taken, from the front */
     uint32_t          free_count;
     uint32_t          lru_first, lru_last;
+    uint32_t          id;               /* whose ordinals these are: the */
+                                        /*   caller's, set after formatting */
     uint64_t          records;          /* entries between tail and head */
 
     flux_feed_t       feeds[FLUX_LOG_FEEDS];

@@ -27,6 +27,14 @@ static const flux_cursor_t  several = {
 
 static const flux_cursor_t  none = { .time = 0 };
 
+static const flux_cursor_t  told = {
+    .time = 1762300000123,
+    .log = 0xfedcba98,
+    .told = INT64_MAX,
+    .nsections = 1,
+    .sections = { { rooms, 1, places, 1 } }
+};
+
 static const flux_cursor_t  one = {
     .time = 1762300000123,
     .nsections = 1,
@@ -69,6 +77,8 @@ decode(const char *text, size_t len, size_t size,
 
     if (status == FLUX_CURSOR_OK && expected) {
         assert_int_equal(out.time, expected->time);
+        assert_int_equal(out.log, expected->log);
+        assert_int_equal(out.told, expected->told);
         assert_int_equal(out.nsections, expected->nsections);
 
         for (n = 0; n < out.nsections; n++) {
@@ -121,6 +131,7 @@ test_what_was_encoded_comes_back(void **state)
 
     assert_comes_back(&none);
     assert_comes_back(&one);
+    assert_comes_back(&told);
     assert_comes_back(&several);
 }
 
@@ -306,7 +317,7 @@ test_forged_cursors_are_judged(void **state)
     assert_int_equal(forged("CBABBFINGABFAHAAA"), FLUX_CURSOR_OK);
 
     /* another version; more after the end; a number with a leading zero */
-    assert_int_equal(forged("DAA"), FLUX_CURSOR_INVALID);
+    assert_int_equal(forged("EAA"), FLUX_CURSOR_INVALID);
     assert_int_equal(forged("CAAA"), FLUX_CURSOR_INVALID);
     assert_int_equal(forged("CAgB"), FLUX_CURSOR_INVALID);
 
@@ -318,6 +329,13 @@ test_forged_cursors_are_judged(void **state)
     assert_int_equal(forged("CAn___________f"), FLUX_CURSOR_OK);
     assert_int_equal(forged("CAv___________f"), FLUX_CURSOR_INVALID);
     assert_int_equal(forged("CAhgggggggggggggA"), FLUX_CURSOR_INVALID);
+
+    /* an ordinal that is missing, without a log, of 33 bits' log, of none */
+    assert_int_equal(forged("DAAD_____B"), FLUX_CURSOR_OK);
+    assert_int_equal(forged("DAA"), FLUX_CURSOR_INVALID);
+    assert_int_equal(forged("DAAB"), FLUX_CURSOR_INVALID);
+    assert_int_equal(forged("DAAE_____B"), FLUX_CURSOR_INVALID);
+    assert_int_equal(forged("DAAD_____A"), FLUX_CURSOR_INVALID);
 
     /* nine sections; counts that promise more than there is */
     assert_int_equal(forged("CJAAAAAAAAAAAAAAAAAAAA"), FLUX_CURSOR_TOO_LARGE);
