@@ -295,6 +295,11 @@ def test_subprotocol(live):
     assert n.ws("/live", subprotocols=["x", "flux.v12"]).subprotocol is None
     _, (status, headers) = handshake(n, Sec_WebSocket_Protocol="a,flux.v1")
     assert (status, headers["sec-websocket-protocol"]) == (101, "flux.v1")
+    # RFC 6455, 4.2.2: none that was not offered, letter for letter
+    for other in ("FLUX.V1", "Flux.v1, x", "flux.v1;a=1"):
+        _, (status, headers) = handshake(n, Sec_WebSocket_Protocol=other)
+        assert status == 101, other
+        assert "sec-websocket-protocol" not in headers, other
 
 
 @pytest.mark.parametrize("version", ["12", "8", "0", "014", "x", "13, 8"])
