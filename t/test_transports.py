@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import time
+import urllib.parse
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -167,6 +168,22 @@ def test_unreadable_arguments_are_the_default(live):
                  "%", "room", "key", "wait=%zz"):
         answer = n.get(f"/live?{args}")
         assert answer.status == 200, (args, answer.status)
+
+
+def test_times_beyond_all_numbers_are_clamped(live, kafka):
+    """A poll waits for 60 s then, not for 25 as without; a pace is one."""
+    n = live()
+    for huge in ("9" * 30, "9" * 30 + "s", "99999999999999999d 9h"):
+        query = urllib.parse.urlencode({"pace": huge})
+        r = n.sse(f"/live?{query}")
+        r.wait_snapshot("f")
+        kafka.send(n.topic, {"huge": huge}, key="a")
+        with pytest.raises(AssertionError):
+            r.wait(lambda s: s.updates("f"), 1)
+        r.close()
+    with pytest.raises(TimeoutError):
+        n.poll("/live", cursor=n.poll("/live").cursor, wait="9" * 30,
+               timeout=27)
 
 
 # --- status codes
