@@ -122,12 +122,6 @@ ngx_http_flux_query_args(ngx_http_request_t *r, ngx_http_flux_query_t *query)
     ngx_int_t   rc;
     ngx_str_t   name, value, *header;
 
-    header = ngx_http_flux_header(r, "last-event-id");
-
-    if (header != NULL) {
-        query->cursor = *header;
-    }
-
     p = r->args.data;
     last = p + r->args.len;
 
@@ -156,6 +150,12 @@ ngx_http_flux_query_args(ngx_http_request_t *r, ngx_http_flux_query_t *query)
         if (rc != NGX_OK) {
             return rc;
         }
+    }
+
+    header = ngx_http_flux_header(r, "last-event-id");
+
+    if (header != NULL && header->len) {
+        query->cursor = *header;
     }
 
     return NGX_OK;
@@ -245,7 +245,7 @@ ngx_http_flux_query_arg(ngx_http_request_t *r, ngx_http_flux_query_t *query,
 
     if (ngx_http_flux_named(name, "cursor")) {
 
-        if (ngx_http_flux_header(r, "last-event-id") == NULL) {
+        if (value->len) {
             query->cursor = *value;
         }
 

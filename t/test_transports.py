@@ -137,6 +137,10 @@ def test_cursors_by_header_and_argument(live, kafka):
             poll(f"&lastEventId={old}"),
             poll("", {"Last-Event-ID": old}),
             poll(f"&cursor={new}", {"Last-Event-ID": old}),
+            # an empty one is as none
+            poll(f"&cursor={old}", {"Last-Event-ID": ""}),
+            poll(f"&lastEventId={old}", {"Last-Event-ID": ""}),
+            poll(f"&lastEventId={old}&cursor="),
             poll(f"&lastEventId={new}&cursor={old}"),
             poll(f"&cursor={old}&lastEventId={new}")):
         assert [m["data"] for m in answer.messages] == [{"n": 3}]
