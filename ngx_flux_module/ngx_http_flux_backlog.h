@@ -32,6 +32,10 @@ void ngx_http_flux_behind_destroy(ngx_http_flux_behind_t *behind);
 ngx_int_t ngx_http_flux_behind_add_cursor(ngx_http_flux_behind_t *behind,
     ngx_str_t *cursor);
 
+/* Rooms that are not in this channel, too, begin with their snapshots. */
+void ngx_http_flux_behind_only(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_channel_t *channel);
+
 /* The rooms of this feed begin anew: their topic is another one. */
 void ngx_http_flux_behind_reset(ngx_http_flux_behind_t *behind,
     ngx_http_flux_feed_t *feed);

@@ -165,6 +165,28 @@ ngx_http_flux_behind_decode(ngx_http_flux_behind_t *behind, ngx_str_t *text,
 
 
 void
+ngx_http_flux_behind_only(ngx_http_flux_behind_t *behind,
+    ngx_http_flux_channel_t *channel)
+{
+    ngx_uint_t  i, k;
+
+    for (i = 0; i < behind->nrooms; i++) {
+
+        for (k = 0; k < channel->nrooms; k++) {
+            if (channel->links[k].room == behind->rooms[i].room) {
+                break;
+            }
+        }
+
+        if (k == channel->nrooms) {
+            ngx_http_flux_behind_begin_anew(&behind->rooms[i],
+                                            NGX_HTTP_FLUX_RESET_NONE);
+        }
+    }
+}
+
+
+void
 ngx_http_flux_behind_reset(ngx_http_flux_behind_t *behind,
     ngx_http_flux_feed_t *feed)
 {

@@ -62,32 +62,47 @@ ngx_http_flux_refused(u_char *p, u_char *last)
 }
 
 
-/*
- * The next element of a list (RFC 9110, 5.6.1), without its parameters; empty
- * when it is refused.
- */
+/* The next element of a list (RFC 9110, 5.6.1), as it stands there. */
 
 static ngx_str_t
 ngx_http_flux_list_next(u_char **from, u_char *last)
 {
-    u_char     *p, *end;
-    ngx_str_t   token;
+    u_char     *p = *from, *end;
+    ngx_str_t   element;
 
-    end = ngx_strlchr(*from, last, ',');
+    end = ngx_strlchr(p, last, ',');
     end = end ? end : last;
+    *from = end < last ? end + 1 : last;
 
-    for (p = *from; p < end && (*p == ' ' || *p == '\t'); p++) { /* void */ }
-
-    token.data = p;
-
-    while (p < end && *p != ';' && *p != ' ' && *p != '\t') {
+    while (p < end && (*p == ' ' || *p == '\t')) {
         p++;
     }
 
-    token.len = ngx_http_flux_refused(p, end) ? 0 : p - token.data;
-    *from = end < last ? end + 1 : last;
+    while (p < end && (end[-1] == ' ' || end[-1] == '\t')) {
+        end--;
+    }
 
-    return token;
+    element.data = p;
+    element.len = end - p;
+
+    return element;
+}
+
+
+/* Without its parameters; empty when it is refused. */
+
+static ngx_str_t
+ngx_http_flux_list_token(ngx_str_t element)
+{
+    u_char  *p = element.data, *last = p + element.len;
+
+    while (p < last && *p != ';' && *p != ' ' && *p != '\t') {
+        p++;
+    }
+
+    element.len = ngx_http_flux_refused(p, last) ? 0 : p - element.data;
+
+    return element;
 }
 
 
@@ -107,11 +122,41 @@ ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
         last = p + h->value.len;
 
         while (p < last) {
-            found = ngx_http_flux_list_next(&p, last);
-
+            found = ngx_http_flux_list_token(ngx_http_flux_list_next(&p,
+                                                                     last));
             if (found.len == ngx_strlen(token)
                 && ngx_strncasecmp(found.data, (u_char *) token, found.len)
                    == 0)
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_flux_header_offers(ngx_http_request_t *r, const char *name,
+    const char *token)
+{
+    u_char           *p, *last;
+    ngx_str_t         found;
+    ngx_uint_t        i = 0;
+    ngx_list_part_t  *part = &r->headers_in.headers.part;
+    ngx_table_elt_t  *h;
+
+    while ((h = ngx_http_flux_header_next(&part, &i, name)) != NULL) {
+
+        p = h->value.data;
+        last = p + h->value.len;
+
+        while (p < last) {
+            found = ngx_http_flux_list_next(&p, last);
+
+            if (found.len == ngx_strlen(token)
+                && ngx_memcmp(found.data, token, found.len) == 0)
             {
                 return 1;
             }

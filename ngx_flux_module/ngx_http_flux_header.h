@@ -18,6 +18,10 @@ ngx_str_t *ngx_http_flux_header(ngx_http_request_t *r, const char *name);
 ngx_uint_t ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
     const char *token);
 
+/* The same, letter for letter: for names that the answer repeats. */
+ngx_uint_t ngx_http_flux_header_offers(ngx_http_request_t *r, const char *name,
+    const char *token);
+
 /* Will the answer have this header? */
 ngx_uint_t ngx_http_flux_answer_has(ngx_http_request_t *r, const char *name);
 

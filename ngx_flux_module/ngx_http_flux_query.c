@@ -24,6 +24,7 @@ static ngx_int_t ngx_http_flux_query_args(ngx_http_request_t *r,
     ngx_http_flux_query_t *query);
 static ngx_int_t ngx_http_flux_query_unescape(ngx_pool_t *pool,
     ngx_str_t *value);
+static ngx_int_t ngx_http_flux_query_time(ngx_str_t *value, ngx_int_t max);
 static ngx_int_t ngx_http_flux_query_arg(ngx_http_request_t *r,
     ngx_http_flux_query_t *query, ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_http_flux_query_room(ngx_http_request_t *r,
@@ -121,12 +122,6 @@ ngx_http_flux_query_args(ngx_http_request_t *r, ngx_http_flux_query_t *query)
     ngx_int_t   rc;
     ngx_str_t   name, value, *header;
 
-    header = ngx_http_flux_header(r, "last-event-id");
-
-    if (header != NULL) {
-        query->cursor = *header;
-    }
-
     p = r->args.data;
     last = p + r->args.len;
 
@@ -155,6 +150,12 @@ ngx_http_flux_query_args(ngx_http_request_t *r, ngx_http_flux_query_t *query)
         if (rc != NGX_OK) {
             return rc;
         }
+    }
+
+    header = ngx_http_flux_header(r, "last-event-id");
+
+    if (header != NULL && header->len) {
+        query->cursor = *header;
     }
 
     return NGX_OK;
@@ -198,6 +199,36 @@ ngx_http_flux_named(ngx_str_t *name, const char *text)
 }
 
 
+/* In ms, `max` at the most; NGX_ERROR: it cannot be read.  Spoils the value. */
+
+static ngx_int_t
+ngx_http_flux_query_time(ngx_str_t *value, ngx_int_t max)
+{
+    ngx_int_t   ms;
+    ngx_uint_t  i;
+
+    if (value->len == 0) {
+        return NGX_ERROR;
+    }
+
+    ms = ngx_parse_time(value, 0);
+
+    if (ms != NGX_ERROR) {
+        return ngx_min(ms, max);
+    }
+
+    /* too large a number is an error, too: would it be one with small ones? */
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] >= '0' && value->data[i] <= '9') {
+            value->data[i] = '0';
+        }
+    }
+
+    return ngx_parse_time(value, 0) == NGX_ERROR ? NGX_ERROR : max;
+}
+
+
 static ngx_int_t
 ngx_http_flux_query_arg(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     ngx_str_t *name, ngx_str_t *value)
@@ -214,7 +245,7 @@ ngx_http_flux_query_arg(ngx_http_request_t *r, ngx_http_flux_query_t *query,
 
     if (ngx_http_flux_named(name, "cursor")) {
 
-        if (ngx_http_flux_header(r, "last-event-id") == NULL) {
+        if (value->len) {
             query->cursor = *value;
         }
 
@@ -231,20 +262,19 @@ ngx_http_flux_query_arg(ngx_http_request_t *r, ngx_http_flux_query_t *query,
     }
 
     if (ngx_http_flux_named(name, "wait")) {
-        ms = ngx_parse_time(value, 0);
+        ms = ngx_http_flux_query_time(value, NGX_HTTP_FLUX_WAIT_MAX);
 
-        if (ms != NGX_ERROR && value->len) {
-            query->wait = ngx_min(ms, NGX_HTTP_FLUX_WAIT_MAX);
+        if (ms != NGX_ERROR) {
+            query->wait = ms;
         }
 
         return NGX_OK;
     }
 
     if (ngx_http_flux_named(name, "pace")) {
-        ms = ngx_parse_time(value, 0);
+        ms = ngx_http_flux_query_time(value, NGX_HTTP_FLUX_PACE_MAX);
 
-        if (ms != NGX_ERROR && value->len) {
-            ms = ngx_min(ms, NGX_HTTP_FLUX_PACE_MAX);
+        if (ms != NGX_ERROR) {
             query->pace = ngx_max((ngx_msec_t) ms, query->pace);
         }
     }

@@ -214,8 +214,18 @@ ngx_http_flux_reader_change(ngx_http_flux_reader_t *reader,
         place = ngx_http_flux_reader_place(reader, &buf);
     }
 
+    if (channel->nrooms == 0 || reader->channel->nrooms == 0) {
+        /* what it says is of none of the rooms, and they do not wait for it */
+        ngx_str_null(&buf);
+        place = &buf;
+    }
+
     behind = ngx_http_flux_behind_create(channel, place, NGX_HTTP_FLUX_EXACT,
                                          reader->conf->buffer);
+
+    if (behind != NULL) {
+        ngx_http_flux_behind_only(behind, reader->channel);
+    }
 
     if (behind == NULL
         || (cursor->len

@@ -168,8 +168,8 @@ ngx_http_flux_ws_start(ngx_http_flux_reader_t *reader)
         || ngx_http_flux_add_header(r, "Sec-WebSocket-Accept",
                                     (char *) accept)
            == NULL
-        || (ngx_http_flux_header_has(r, "sec-websocket-protocol",
-                                     "flux.v1")
+        || (ngx_http_flux_header_offers(r, "sec-websocket-protocol",
+                                        "flux.v1")
             && ngx_http_flux_add_header(r, "Sec-WebSocket-Protocol",
                                         "flux.v1")
                == NULL))

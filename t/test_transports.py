@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import time
+import urllib.parse
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -136,6 +137,10 @@ def test_cursors_by_header_and_argument(live, kafka):
             poll(f"&lastEventId={old}"),
             poll("", {"Last-Event-ID": old}),
             poll(f"&cursor={new}", {"Last-Event-ID": old}),
+            # an empty one is as none
+            poll(f"&cursor={old}", {"Last-Event-ID": ""}),
+            poll(f"&lastEventId={old}", {"Last-Event-ID": ""}),
+            poll(f"&lastEventId={old}&cursor="),
             poll(f"&lastEventId={new}&cursor={old}"),
             poll(f"&cursor={old}&lastEventId={new}")):
         assert [m["data"] for m in answer.messages] == [{"n": 3}]
@@ -167,6 +172,22 @@ def test_unreadable_arguments_are_the_default(live):
                  "%", "room", "key", "wait=%zz"):
         answer = n.get(f"/live?{args}")
         assert answer.status == 200, (args, answer.status)
+
+
+def test_times_beyond_all_numbers_are_clamped(live, kafka):
+    """A poll waits for 60 s then, not for 25 as without; a pace is one."""
+    n = live()
+    for huge in ("9" * 30, "9" * 30 + "s", "99999999999999999d 9h"):
+        query = urllib.parse.urlencode({"pace": huge})
+        r = n.sse(f"/live?{query}")
+        r.wait_snapshot("f")
+        kafka.send(n.topic, {"huge": huge}, key="a")
+        with pytest.raises(AssertionError):
+            r.wait(lambda s: s.updates("f"), 1)
+        r.close()
+    with pytest.raises(TimeoutError):
+        n.poll("/live", cursor=n.poll("/live").cursor, wait="9" * 30,
+               timeout=27)
 
 
 # --- status codes
@@ -295,6 +316,11 @@ def test_subprotocol(live):
     assert n.ws("/live", subprotocols=["x", "flux.v12"]).subprotocol is None
     _, (status, headers) = handshake(n, Sec_WebSocket_Protocol="a,flux.v1")
     assert (status, headers["sec-websocket-protocol"]) == (101, "flux.v1")
+    # RFC 6455, 4.2.2: none that was not offered, letter for letter
+    for other in ("FLUX.V1", "Flux.v1, x", "flux.v1;a=1"):
+        _, (status, headers) = handshake(n, Sec_WebSocket_Protocol=other)
+        assert status == 101, other
+        assert "sec-websocket-protocol" not in headers, other
 
 
 @pytest.mark.parametrize("version", ["12", "8", "0", "014", "x", "13, 8"])

@@ -296,6 +296,41 @@ def test_unsubscribing_from_all_and_back(rooms):
     wait_for(lambda: n.status()["readers"]["websocket"] == 0, 5, "gone")
 
 
+@pytest.mark.parametrize("again", ["b", "s/x"])
+def test_after_unsubscribing_from_all_a_room_begins_with_its_snapshot(
+        rooms, again):
+    """One that was read before as one that never was."""
+    n = rooms()
+    r = n.ws("/live", room="b")
+    for room in ("a", "b"):
+        r.wait_snapshot(room)
+    r.unsubscribe("a", "b")
+    r.subscribe(again)
+    r.wait(lambda s: snapshots(s).count(again) == 1 + (again == "b"), 5)
+    n.send(again[0], {"n": 2}, again[2:] or "k")
+    r.wait_value(again, again[2:] or "k", {"n": 2})
+    assert not r.of_type("reset") and not r.of_type("error")
+
+
+def test_a_blocked_reader_that_leaves_a_room_gets_its_snapshot_anew(rooms):
+    """Nothing says in between where it stands, but that was of the room."""
+    n = rooms()
+    r = n.ws("/live", room=["b", "s/x"])
+    for room in ("a", "b", "s/x"):
+        r.wait_snapshot(room)
+    r.pause()
+    text = "x" * 500_000
+    for i in range(30):
+        n.send("a", {"text": text, "i": i})
+    wait_for(lambda: n.status()["feeds"]["a"]["records"] > 30, 10, "read")
+    r.unsubscribe("b")
+    r.subscribe("b")
+    r.resume()
+    r.wait(lambda s: snapshots(s).count("b") == 2, 10)
+    r.wait(lambda s: s.rooms["a"].values["k"]["i"] == 29, 10)
+    assert not r.of_type("reset") and not r.of_type("error")
+
+
 def test_a_room_of_the_location_may_be_left_and_taken_again(rooms):
     """Only what a pattern allows can be taken again."""
     n = rooms()
