@@ -246,9 +246,14 @@ ngx_int_t ngx_http_flux_state_tell(ngx_uint_t *budget);
 /* The room's state now, without telling anyone. */
 void ngx_http_flux_state_look(ngx_http_flux_room_t *room);
 
+/* It as it is now, whether readers were told of it or not. */
+ngx_http_flux_state_t ngx_http_flux_state_now(ngx_http_flux_room_t *room,
+    int64_t *since);
+
 /* {"type":"status",…} of a room; returns the text's end. */
 #define NGX_HTTP_FLUX_STATE_LEN  (NGX_INT64_LEN + 64)
-u_char *ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room);
+u_char *ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room,
+    ngx_http_flux_state_t state, int64_t since);
 
 /* Tells a reader of those of its rooms that are not live; NGX_DONE: it is gone. */
 ngx_int_t ngx_http_flux_state_greet(ngx_http_flux_reader_t *reader);

@@ -46,28 +46,94 @@ ngx_http_flux_poll_encoding(ngx_http_flux_reader_t *reader)
 }
 
 
+/*
+ * Nobody tells a client that is away: who comes back is told of all its rooms
+ * that are not live, but for those that the frame tells of by itself.
+ */
+
+static void
+ngx_http_flux_poll_states(ngx_http_flux_reader_t *reader, ngx_str_t *frame,
+    ngx_http_flux_text_t *text)
+{
+    u_char                 *p, *last;
+    int64_t                 since;
+    size_t                  len;
+    ngx_uint_t              i;
+    ngx_http_flux_room_t   *room;
+    ngx_http_flux_state_t   state;
+
+    for (i = 0; reader->resumed && i < reader->channel->nrooms; i++) {
+
+        room = reader->channel->links[i].room;
+
+        state = ngx_http_flux_state_now(room, &since);
+
+        if (state == NGX_HTTP_FLUX_LIVE) {
+            continue;
+        }
+
+        len = text->len;
+        p = ngx_http_flux_text_extend(text, room->sn.str.len
+                                            + NGX_HTTP_FLUX_STATE_LEN);
+        if (p == NULL) {
+            return;
+        }
+
+        last = ngx_http_flux_state_message(p, room, state, since);
+
+        if (memmem(frame->data, frame->len, p, last - p) != NULL) {
+            text->len = len;
+            continue;
+        }
+
+        *last++ = ',';
+        text->len = last - text->data;
+    }
+}
+
+
 /* The frame is the answer: all of it, through the filters. */
 
 static ngx_int_t
 ngx_http_flux_poll_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     size_t *sent)
 {
-    ngx_int_t            rc;
-    ngx_buf_t           *b;
-    ngx_chain_t          out;
-    ngx_http_request_t  *r = reader->request;
+    u_char                *cursor;
+    ngx_int_t              rc;
+    ngx_buf_t             *b;
+    ngx_chain_t            out;
+    ngx_http_request_t    *r = reader->request;
+    ngx_http_flux_text_t   states;
 
-    b = ngx_create_temp_buf(r->pool, bytes->len);
+    ngx_memzero(&states, sizeof(ngx_http_flux_text_t));
+    states.log = r->connection->log;
+
+    /* the last message, which holds no other brace */
+
+    cursor = bytes->data + bytes->len;
+    while (cursor > bytes->data && *--cursor != '{') { /* void */ }
+
+    if (ngx_strncmp(cursor, "{\"type\":\"cursor\"", 16) == 0) {
+        ngx_http_flux_poll_states(reader, bytes, &states);
+    }
+
+    b = states.failed ? NULL : ngx_create_temp_buf(r->pool, bytes->len
+                                                            + states.len);
     if (b == NULL) {
+        ngx_free(states.data);
         return NGX_ERROR;
     }
 
-    b->last = ngx_cpymem(b->pos, bytes->data, bytes->len);
+    b->last = ngx_cpymem(b->pos, bytes->data, cursor - bytes->data);
+    b->last = ngx_cpymem(b->last, states.data, states.len);
+    b->last = ngx_cpymem(b->last, cursor, bytes->data + bytes->len - cursor);
     b->last_buf = 1;
     b->last_in_chain = 1;
 
+    ngx_free(states.data);
+
     r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = bytes->len;
+    r->headers_out.content_length_n = b->last - b->pos;
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
 
@@ -84,6 +150,7 @@ ngx_http_flux_poll_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
         return NGX_ERROR;
     }
 
+    /* by which it is known that the frame has gone */
     *sent = bytes->len;
 
     return NGX_DONE;

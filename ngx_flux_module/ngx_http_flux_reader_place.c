@@ -57,7 +57,7 @@ ngx_http_flux_reader_catch_up(ngx_http_flux_reader_t *reader)
             reader->behind = NULL;
             ngx_http_flux_channel_join(reader->channel, reader, ordinal);
 
-            if (reader->resumed) {
+            if (reader->resumed && reader->transport != &ngx_http_flux_poll) {
                 reader->resumed = 0;
 
                 if (ngx_http_flux_state_greet(reader) == NGX_DONE) {

@@ -238,7 +238,7 @@ ngx_http_flux_snapshot_state(ngx_http_flux_frame_t *frame,
         return NGX_ERROR;
     }
 
-    end = ngx_http_flux_state_message(p, room);
+    end = ngx_http_flux_state_message(p, room, room->state, room->since);
     frame->json.len -= len - (end - p);
 
     return NGX_OK;

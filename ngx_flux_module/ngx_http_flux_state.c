@@ -5,13 +5,13 @@ static ngx_http_flux_state_t ngx_http_flux_state_of(
     ngx_http_flux_room_t *room, int64_t *since);
 static int64_t ngx_http_flux_state_down(ngx_http_flux_room_t *room,
     ngx_http_flux_positions_t *positions);
-static int64_t ngx_http_flux_state_now(void);
+static int64_t ngx_http_flux_state_time(void);
 static ngx_int_t ngx_http_flux_state_to(ngx_http_flux_reader_t *reader,
     ngx_uint_t version, ngx_uint_t live);
 
 
 static int64_t
-ngx_http_flux_state_now(void)
+ngx_http_flux_state_time(void)
 {
     ngx_time_t  *tp = ngx_timeofday();
 
@@ -48,7 +48,7 @@ ngx_http_flux_state_down(ngx_http_flux_room_t *room,
 static ngx_http_flux_state_t
 ngx_http_flux_state_of(ngx_http_flux_room_t *room, int64_t *since)
 {
-    int64_t                     from, now = ngx_http_flux_state_now();
+    int64_t                     from, now = ngx_http_flux_state_time();
     ngx_http_flux_positions_t  *positions;
 
     positions = &ngx_http_flux_hub.positions[room->feed->index];
@@ -155,14 +155,28 @@ ngx_http_flux_state_update(void)
 }
 
 
+ngx_http_flux_state_t
+ngx_http_flux_state_now(ngx_http_flux_room_t *room, int64_t *since)
+{
+    ngx_http_flux_state_t  state = ngx_http_flux_state_of(room, since);
+
+    if (room->looked && room->state == state) {
+        *since = room->since;
+    }
+
+    return state;
+}
+
+
 u_char *
-ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room)
+ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room,
+    ngx_http_flux_state_t state, int64_t since)
 {
     static char  *names[] = { "live", "stale", "down" };
 
     return ngx_sprintf(p, "{\"type\":\"status\",\"room\":\"%V\","
                        "\"state\":\"%s\",\"since\":%L}",
-                       &room->sn.str, names[room->state], room->since);
+                       &room->sn.str, names[state], since);
 }
 
 
@@ -206,10 +220,13 @@ ngx_http_flux_state_tell(ngx_uint_t *budget)
 ngx_int_t
 ngx_http_flux_state_greet(ngx_http_flux_reader_t *reader)
 {
-    /* it is told again and again, were it a poll */
+    ngx_uint_t  i;
 
-    return reader->transport == &ngx_http_flux_poll
-           ? NGX_OK : ngx_http_flux_state_to(reader, 0, 0);
+    for (i = 0; i < reader->channel->nrooms; i++) {
+        ngx_http_flux_state_look(reader->channel->links[i].room);
+    }
+
+    return ngx_http_flux_state_to(reader, 0, 0);
 }
 
 
@@ -252,7 +269,9 @@ ngx_http_flux_state_to(ngx_http_flux_reader_t *reader, ngx_uint_t version,
             break;
         }
 
-        text.len = ngx_http_flux_state_message(p, room) - text.data;
+        text.len = ngx_http_flux_state_message(p, room, room->state,
+                                               room->since)
+                   - text.data;
     }
 
     if (text.len && !text.failed) {

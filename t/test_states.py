@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from harness.process import wait_for
+
 LIVE = "location = /live { flux_stream f; }"
 
 
@@ -29,6 +31,63 @@ def test_a_room_without_records_becomes_stale_and_live_again(
     assert [m["state"] for m in body if m["type"] == "status"] == ["stale"]
 
 
+def told(answer, room="f"):
+    return [m["state"] for m in answer.messages
+            if m["type"] == "status" and m["room"] == room]
+
+
+def test_a_poll_is_told_of_what_changed_while_its_client_was_away(
+        kafka, nginx, module):
+    """With each answer: it names all rooms that are not live."""
+    topic = kafka.create_topic()
+    conf = f"flux_feed f {{ topic {topic}; stale 2s; }}"
+    n = nginx(kafka=kafka, server_conf=LIVE, http_conf=conf)
+    kafka.send(topic, {"n": 1}, key="a")
+    watch = n.sse("/live")
+    watch.wait_value("f", "a", {"n": 1})
+    before = n.poll("/live")
+    assert told(before) == []
+    watch.wait(lambda _: states(watch) == ["stale"], 10)
+
+    for _ in range(2):
+        stale = n.poll("/live", cursor=before.cursor, wait="1s")
+        assert told(stale) == ["stale"] and len(stale.messages) == 1
+        assert stale.cursor == before.cursor and stale.took > 0.9
+
+    kafka.send(topic, {"n": 2}, key="a")
+    live = n.poll("/live", cursor=stale.cursor, wait="20s")
+    assert [m["type"] for m in live.messages] == ["update"]
+
+    # and at a node that nobody else reads from
+    watch.wait(lambda _: len(states(watch)) == 3, 10)
+    other = nginx(kafka=kafka, server_conf=LIVE, http_conf=conf)
+    assert told(other.poll("/live", cursor=live.cursor, wait="1s")) \
+        == ["stale"]
+
+
+def test_each_answer_to_a_poll_names_a_room_once(kafka, nginx, module):
+    one, two = kafka.create_topic(), kafka.create_topic()
+    n = nginx(kafka=kafka, http_conf=f"flux_feed f {{ topic {one}; stale 3s; }}"
+              f"flux_feed g {{ topic {two}; stale 1s; }}",
+              server_conf="location = /live { flux_stream f;"
+              " flux_subscribe g; }")
+    kafka.send(one, {"n": "{"}, key="a")
+    kafka.send(two, {"n": "{"}, key="a")
+    answers = [n.poll("/live", room="g")]
+    while "stale" not in told(answers[-1]):
+        answers.append(n.poll("/live", room="g", wait="10s",
+                              cursor=answers[-1].cursor))
+    assert told(answers[-1], "g") == ["stale"]
+    assert len(answers[-1].messages) == 2
+
+    alone = n.poll("/live")
+    assert told(alone) == ["stale"]
+    more = n.poll("/live", room="g", cursor=alone.cursor, wait="10s")
+    assert sorted(m["type"] for m in more.messages) \
+        == ["snapshot", "status", "status"]
+    assert told(more, "g") == told(more, "f") == ["stale"]
+
+
 def test_a_resumed_reader_is_told_the_states_of_many_rooms(kafka, nginx,
                                                            module):
     """More text than may wait for a client that does not read."""
@@ -48,6 +107,21 @@ def test_a_resumed_reader_is_told_the_states_of_many_rooms(kafka, nginx,
         again.wait(lambda r: {m["room"] for m in r.of_type("status")}
                    == set(rooms), 10)
         assert again.of_type("snapshot") == []
+
+
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+def test_who_resumes_in_an_empty_room_is_told_that_it_is_stale(
+        kafka, nginx, module, transport):
+    """Also when nobody else reads it: its state is looked at for him."""
+    n = nginx(kafka=kafka, server_conf=LIVE, workers=1,
+              http_conf=f"flux_feed f {{ topic {kafka.create_topic()};"
+              " stale 1s; }")
+    r = getattr(n, transport)("/live")
+    r.wait(lambda _: states(r) == ["stale"], 10)
+    r.close()
+    wait_for(lambda: n.status()["feeds"]["f"]["readers"] == 0, 5, "gone")
+    r = r.again()
+    r.wait(lambda _: states(r) == ["stale"], 5)
 
 
 def test_kafka_down_is_told_to_all_and_when_it_is_back(own_kafka, nginx,
