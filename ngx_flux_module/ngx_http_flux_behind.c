@@ -149,7 +149,9 @@ ngx_http_flux_behind_decode(ngx_http_flux_behind_t *behind, ngx_str_t *text,
             for (k = 0; k < section->cursor->nrooms; k++) {
 
                 if (behind->rooms[i].section == NULL
-                    && section->cursor->rooms[k] == behind->rooms[i].room->hash)
+                    && section->cursor->rooms[k]
+                       == ngx_http_flux_channel_hash(behind->channel,
+                                                     behind->rooms[i].room))
                 {
                     behind->rooms[i].section = section;
                     behind->rooms[i].state = NGX_HTTP_FLUX_RESUMED;
@@ -485,7 +487,8 @@ ngx_http_flux_behind_section(ngx_http_flux_behind_t *behind,
                                            behind->rooms[i].room->feed)
                == layer)
         {
-            rooms[n++] = behind->rooms[i].room->hash;
+            rooms[n++] = ngx_http_flux_channel_hash(behind->channel,
+                                                    behind->rooms[i].room);
         }
     }
 

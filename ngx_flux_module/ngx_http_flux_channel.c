@@ -181,13 +181,19 @@ ngx_http_flux_channel_create(ngx_str_t *name, uint32_t hash,
         key = keys->elts;
 
         for (i = 0; channel->keys != NULL && i < keys->nelts; i++) {
+
             copy = ngx_array_push(channel->keys);
             copy->len = key[i].len;
             copy->data = ngx_pstrdup(pool, &key[i]);
 
             if (copy->data == NULL) {
                 channel->keys = NULL;
+                break;
             }
+
+            /* in whatever order they are named */
+            channel->filter += flux_hash_end(flux_hash(FLUX_HASH_START,
+                                                       copy->data, copy->len));
         }
 
         if (channel->keys == NULL) {
@@ -231,7 +237,8 @@ ngx_http_flux_channel_add_room(ngx_http_flux_channel_t *channel,
         ngx_http_flux_channel_add_feed(channel, address->feed);
     }
 
-    channel->hashes[channel->nrooms++] = link->room->hash;
+    channel->hashes[channel->nrooms++] = ngx_http_flux_channel_hash(channel,
+                                                                    link->room);
 
     return NGX_OK;
 }
@@ -667,7 +674,8 @@ ngx_http_flux_channel_cursor(ngx_http_flux_channel_t *channel,
                                             channel->links[i].room->feed)
                 == layer)
             {
-                *rooms++ = channel->links[i].room->hash;
+                *rooms++ = ngx_http_flux_channel_hash(channel,
+                                                      channel->links[i].room);
                 section->nrooms++;
             }
         }

@@ -86,6 +86,7 @@ struct ngx_http_flux_channel_s {
     ngx_uint_t                *layers;      /* of the feeds, see layer() */
     ngx_uint_t                 nlayers;
     uint32_t                  *hashes;      /* of its rooms, ascending */
+    uint32_t                   filter;      /* of its keys; 0: all */
     ngx_array_t               *keys;        /* of ngx_str_t, escaped; or NULL */
     ngx_msec_t                 pace;
     ngx_msec_t                 flushed;     /* when readers were last written */
@@ -300,6 +301,13 @@ void ngx_http_flux_channel_release(ngx_http_flux_channel_t *channel);
 
 ngx_uint_t ngx_http_flux_channel_has(ngx_http_flux_channel_t *channel,
     ngx_http_flux_feed_t *feed);
+
+/*
+ * A room as cursors know it: who has seen some of its keys knows nothing of
+ * what others have missed.
+ */
+#define ngx_http_flux_channel_hash(channel, room)                             \
+    ((room)->hash ^ (channel)->filter)
 
 /*
  * Feeds that share a topic are at places of their own in it: they are in

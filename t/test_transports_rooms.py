@@ -403,3 +403,26 @@ def test_pace_by_the_client(rooms, kafka, transport):
     times = [f.at for f in r.frames]
     # the first may come late and the last in time
     assert times[-1] - times[0] > 0.3 * (len(times) - 3)
+
+
+def test_a_cursor_of_some_keys_knows_nothing_of_others(rooms):
+    """Else the records of the others would never come."""
+    n = rooms()
+    for key in ("p", "q"):
+        n.send("a", {"key": key}, key=key)
+    n.sse("/live").wait_value("a", "q", {"key": "q"})
+
+    def keys(answer):
+        return [[i["key"] for i in m["items"]] for m in answer.messages
+                if m["type"] == "snapshot"]
+
+    some = n.poll("/live", key=["p", "q"])
+    assert keys(some) == [["p", "q"]]
+    for same in (["p", "q"], ["q", "p"]):
+        again = n.poll("/live", key=same, cursor=some.cursor, wait="1s")
+        assert again.messages == [] and again.cursor == some.cursor
+    for other, found in ((), ["k", "p", "q"]), (["p"], ["p"]), (["k"], ["k"]):
+        answer = n.poll("/live", key=other, cursor=some.cursor, wait="1s")
+        assert keys(answer) == [found] and len(answer.messages) == 1
+        again = n.poll("/live", key=other, cursor=answer.cursor, wait="1s")
+        assert again.messages == []
