@@ -23,7 +23,7 @@ export class Room extends Emitter {
 }
 /**
  * Events: "state" State, "frame" (all of one was taken), "latency" ms,
- * "end", "error" {status} or the server's {op, room, code, message}.
+ * "end", "error" {status} or {op, room, code, message}.
  */
 export class Connection extends Emitter {
     /** @param {string} url @param {Options} options */
@@ -55,8 +55,7 @@ export function connect(url: string, options?: Options): Connection;
  *   live.room("crypto").on("update", ({ key, ts, data }) => show(key, data));
  *   live.on("state", (state) => ...);    // live, reconnecting, offline
  *
- * It reconnects and goes on at its cursor: nothing is missed, nothing comes
- * twice. Where that cannot be, "reset" and "snapshot" tell.
+ * After a cut it goes on at its cursor, or "reset" and "snapshot" tell.
  */
 export type Item = {
     key: string;
@@ -70,8 +69,7 @@ export type Item = {
  *   live.room("crypto").on("update", ({ key, ts, data }) => show(key, data));
  *   live.on("state", (state) => ...);    // live, reconnecting, offline
  *
- * It reconnects and goes on at its cursor: nothing is missed, nothing comes
- * twice. Where that cannot be, "reset" and "snapshot" tell.
+ * After a cut it goes on at its cursor, or "reset" and "snapshot" tell.
  */
 export type Transport = "websocket" | "sse" | "poll";
 /**
@@ -81,8 +79,7 @@ export type Transport = "websocket" | "sse" | "poll";
  *   live.room("crypto").on("update", ({ key, ts, data }) => show(key, data));
  *   live.on("state", (state) => ...);    // live, reconnecting, offline
  *
- * It reconnects and goes on at its cursor: nothing is missed, nothing comes
- * twice. Where that cannot be, "reset" and "snapshot" tell.
+ * After a cut it goes on at its cursor, or "reset" and "snapshot" tell.
  */
 export type State = "connecting" | "live" | "reconnecting" | "offline" | "closed";
 /**
@@ -92,8 +89,7 @@ export type State = "connecting" | "live" | "reconnecting" | "offline" | "closed
  *   live.room("crypto").on("update", ({ key, ts, data }) => show(key, data));
  *   live.on("state", (state) => ...);    // live, reconnecting, offline
  *
- * It reconnects and goes on at its cursor: nothing is missed, nothing comes
- * twice. Where that cannot be, "reset" and "snapshot" tell.
+ * After a cut it goes on at its cursor, or "reset" and "snapshot" tell.
  */
 export type Options = {
     /**
@@ -101,7 +97,7 @@ export type Options = {
      */
     rooms?: string[];
     /**
-     * where to go on; keeping the items is yours
+     * where to go on
      */
     cursor?: string;
     /**
@@ -120,9 +116,6 @@ export type Options = {
      * the clock for ages
      */
     now?: () => number;
-    /**
-     * where none is global
-     */
     WebSocket?: any;
 };
 declare class Emitter {

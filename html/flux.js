@@ -5,8 +5,7 @@
  *   live.room("crypto").on("update", ({ key, ts, data }) => show(key, data));
  *   live.on("state", (state) => ...);    // live, reconnecting, offline
  *
- * It reconnects and goes on at its cursor: nothing is missed, nothing comes
- * twice. Where that cannot be, "reset" and "snapshot" tell.
+ * After a cut it goes on at its cursor, or "reset" and "snapshot" tell.
  *
  * @typedef {{ key: string, ts: number, data: any }} Item
  * @typedef {"websocket" | "sse" | "poll"} Transport
@@ -14,12 +13,12 @@
  *   } State
  * @typedef {object} Options
  * @property {string[]} [rooms]  beside the location's own
- * @property {string} [cursor]  where to go on; keeping the items is yours
+ * @property {string} [cursor]  where to go on
  * @property {Transport[]} [transports]  in the order to try
  * @property {number} [patience]  ms for a transport's first word
  * @property {number} [silence]  ms: over two flux_heartbeats
  * @property {() => number} [now]  the clock for ages
- * @property {any} [WebSocket]  where none is global
+ * @property {any} [WebSocket]
  */
 
 /* in ms */
@@ -175,7 +174,7 @@ const TRANSPORTS = {
 
 /**
  * Events: "state" State, "frame" (all of one was taken), "latency" ms,
- * "end", "error" {status} or the server's {op, room, code, message}.
+ * "end", "error" {status} or {op, room, code, message}.
  */
 export class Connection extends Emitter {
     /** @type {State} */
@@ -307,6 +306,10 @@ export class Connection extends Emitter {
     }
 
     #heard(link) {
+        if (!link.heard) {              // told is only what is not
+            this.rooms.forEach((room) => room.since && room.take(
+                { type: "status", state: "live", since: 0 }));
+        }
         link.heard = Date.now();
         this.#proven = this.transport;
         this.#become("live");
@@ -347,7 +350,7 @@ export class Connection extends Emitter {
         }
     }
 
-    /* What worked is tried again, after it the next, after all a pause. */
+    /* What worked is tried again, then the next, then a pause. */
     #lost(link, status) {
         const worked = link.heard > 0;
         let pause = true;

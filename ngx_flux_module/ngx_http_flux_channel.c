@@ -237,8 +237,8 @@ ngx_http_flux_channel_add_room(ngx_http_flux_channel_t *channel,
         ngx_http_flux_channel_add_feed(channel, address->feed);
     }
 
-    channel->hashes[channel->nrooms++] = ngx_http_flux_channel_hash(channel,
-                                                                    link->room);
+    channel->hashes[channel->nrooms++] =
+                               ngx_http_flux_channel_hash(channel, link->room);
 
     return NGX_OK;
 }

@@ -68,7 +68,8 @@ ngx_http_flux_poll_states(ngx_http_flux_reader_t *reader, ngx_str_t *frame,
 
         state = ngx_http_flux_state_now(room, &since);
 
-        if (state == NGX_HTTP_FLUX_LIVE) {
+        if (state == NGX_HTTP_FLUX_LIVE && room->state == state) {
+            /* one that has just become live is told of with what made it so */
             continue;
         }
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness.client import NODE, Client
-from harness.process import ROOT, wait_for
+from harness.process import ROOT, free_port, wait_for
 from harness.proxy import Proxy
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="no node")
@@ -311,6 +311,29 @@ def test_a_saved_cursor_goes_on_in_another_process(server, client):
     second = client(server.nginx.url("/live"), cursor=cursor)
     assert second.wait("update")["data"] == {"n": 2}
     assert not second.of("snapshot")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_room_that_recovered_unheard_is_live(kafka, nginx, module, client,
+                                               transport):
+    """Who comes back is told of rooms that are not live, of no others."""
+    topic = kafka.create_topic()
+    n = nginx(kafka=kafka, server_conf="location = /live { flux_stream f; }",
+              http_conf=f"flux_feed f {{ topic {topic}; stale 2s; }}")
+    kafka.send(topic, {"n": 1}, key="k")
+    between = Proxy(n.port)
+    try:
+        one = client(between.url("/live"), transports=[transport])
+        assert one.wait("status")["state"] == "stale"
+        between.target = free_port()        # nobody is there
+        between.cut()
+        one.wait("state", value="reconnecting")
+        kafka.send(topic, {"n": 2}, key="k")
+        between.target = n.port
+        assert one.wait("update")["data"] == {"n": 2}
+        wait_for(lambda: one.look()["rooms"]["f"]["state"] == "live", 1.5)
+    finally:
+        between.close()
 
 
 # as a package

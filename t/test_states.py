@@ -56,7 +56,8 @@ def test_a_poll_is_told_of_what_changed_while_its_client_was_away(
 
     kafka.send(topic, {"n": 2}, key="a")
     live = n.poll("/live", cursor=stale.cursor, wait="20s")
-    assert [m["type"] for m in live.messages] == ["update"]
+    assert [m["type"] for m in live.messages] == ["update", "status"]
+    assert told(live) == ["live"]
 
     # and at a node that nobody else reads from
     watch.wait(lambda _: len(states(watch)) == 3, 10)
