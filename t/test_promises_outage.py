@@ -188,7 +188,10 @@ def test_a_cluster_that_is_away_at_a_cold_start_costs_a_resumed_reader_nothing(
     # with what it was told meanwhile, too
     readers.append(two.again(readers[0]))
     polled = two.poll("/live", cursor=first.cursor, wait="1s")
-    assert [m["data"] for m in polled.messages] == [{"n": 10}]
+    assert [m["data"] for m in polled.messages if m["type"] == "update"] \
+        == [{"n": 10}]
+    assert {(m["room"], m["state"]) for m in polled.messages
+            if m["type"] == "status"} == {("g", "down")}
     readers.append(two.sse("/live", cursor=polled.cursor))
     kafka.send(here, {"n": 11}, key="a", partition=1)
     for reader in readers:

@@ -1,6 +1,7 @@
 """Stale, down and live: readers are told, each of its own rooms only."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -54,8 +55,14 @@ def test_a_poll_is_told_of_what_changed_while_its_client_was_away(
         assert told(stale) == ["stale"] and len(stale.messages) == 1
         assert stale.cursor == before.cursor and stale.took > 0.9
 
-    kafka.send(topic, {"n": 2}, key="a")
-    live = n.poll("/live", cursor=stale.cursor, wait="20s")
+    # what makes it live says so to who waits
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(n.poll, "/live", cursor=stale.cursor,
+                              wait="20s")
+        wait_for(lambda: n.status()["feeds"]["f"]["readers"] == 2, 5,
+                 "it waits")
+        kafka.send(topic, {"n": 2}, key="a")
+        live = waiting.result()
     assert [m["type"] for m in live.messages] == ["update", "status"]
     assert told(live) == ["live"]
 
