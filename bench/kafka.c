@@ -529,13 +529,12 @@ static int bridge(int argc, char **argv)
 {
     int                  fd, port = atoi(argv[2]), len;
     char                *request = malloc(VALUE_MAX + 1024);
-    ssize_t              n;
     uint64_t             seen = 0;
     const char          *properties[] = { "fetch.wait.max.ms", "100", NULL };
     rd_kafka_t          *handle;
     rd_kafka_topic_t    *from;
     rd_kafka_queue_t    *queue;
-    rd_kafka_message_t  *batch[BATCH];
+    rd_kafka_message_t  *message;
 
     (void) argc;
     handle = client(RD_KAFKA_CONSUMER, argv[0], properties);
@@ -544,29 +543,32 @@ static int bridge(int argc, char **argv)
     fd = dial(port);
 
     while (!ended) {
-        n = rd_kafka_consume_batch_queue(queue, 100, batch, BATCH);
+        /* one by one: a batch is waited for until it is full */
+        message = rd_kafka_consume_queue(queue, 100);
 
-        for (ssize_t i = 0; i < n; i++) {
-            if (batch[i]->err == 0 && batch[i]->len < VALUE_MAX) {
-                len = sprintf(request, "POST %s HTTP/1.1\r\nHost: localhost\r\n"
-                              "Content-Length: %zu\r\n\r\n", argv[3],
-                              batch[i]->len);
-                memcpy(request + len, batch[i]->payload, batch[i]->len);
+        if (message == NULL) {
+            continue;
+        }
 
-                if (send(fd, request, (size_t) len + batch[i]->len,
-                         MSG_NOSIGNAL) == -1
-                    || answered(fd) == -1)
-                {
-                    failed++;
-                    close(fd);
-                    fd = dial(port);
-                }
+        if (message->err == 0 && message->len < VALUE_MAX) {
+            len = sprintf(request, "POST %s HTTP/1.1\r\nHost: localhost\r\n"
+                          "Content-Length: %zu\r\n\r\n", argv[3],
+                          message->len);
+            memcpy(request + len, message->payload, message->len);
 
-                seen++;
+            if (send(fd, request, (size_t) len + message->len, MSG_NOSIGNAL)
+                == -1
+                || answered(fd) == -1)
+            {
+                failed++;
+                close(fd);
+                fd = dial(port);
             }
 
-            rd_kafka_message_destroy(batch[i]);
+            seen++;
         }
+
+        rd_kafka_message_destroy(message);
     }
 
     printf("{\"records\": %llu, \"failed\": %llu, \"cpu_s\": %.4f}\n",
