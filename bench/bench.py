@@ -637,7 +637,7 @@ def table_plain(title, rows, columns):
 COLUMNS = {
     "p3": [("kb_per_reader", "KB per reader", 2),
            ("open_cpu_us", "CPU us to open", 0)],
-    "p4": [("all_ms", "first data for all, ms", 0),
+    "p4": [("all_ms", "all have it after, ms", 0),
            ("cpu_us", "CPU us each", 0)],
     "p5": [("frame_bytes", "bytes per message", 1),
            ("per_frame", "messages per frame", 2),
