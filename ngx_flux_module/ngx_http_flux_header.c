@@ -106,42 +106,12 @@ ngx_http_flux_list_token(ngx_str_t element)
 }
 
 
-ngx_uint_t
-ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
-    const char *token)
+static ngx_uint_t
+ngx_http_flux_header_lists(ngx_http_request_t *r, const char *name,
+    const char *token, ngx_uint_t exact)
 {
     u_char           *p, *last;
-    ngx_str_t         found;
-    ngx_uint_t        i = 0;
-    ngx_list_part_t  *part = &r->headers_in.headers.part;
-    ngx_table_elt_t  *h;
-
-    while ((h = ngx_http_flux_header_next(&part, &i, name)) != NULL) {
-
-        p = h->value.data;
-        last = p + h->value.len;
-
-        while (p < last) {
-            found = ngx_http_flux_list_token(ngx_http_flux_list_next(&p,
-                                                                     last));
-            if (found.len == ngx_strlen(token)
-                && ngx_strncasecmp(found.data, (u_char *) token, found.len)
-                   == 0)
-            {
-                return 1;
-            }
-        }
-    }
-
-    return 0;
-}
-
-
-ngx_uint_t
-ngx_http_flux_header_offers(ngx_http_request_t *r, const char *name,
-    const char *token)
-{
-    u_char           *p, *last;
+    size_t            len = ngx_strlen(token);
     ngx_str_t         found;
     ngx_uint_t        i = 0;
     ngx_list_part_t  *part = &r->headers_in.headers.part;
@@ -155,8 +125,14 @@ ngx_http_flux_header_offers(ngx_http_request_t *r, const char *name,
         while (p < last) {
             found = ngx_http_flux_list_next(&p, last);
 
-            if (found.len == ngx_strlen(token)
-                && ngx_memcmp(found.data, token, found.len) == 0)
+            if (!exact) {
+                found = ngx_http_flux_list_token(found);
+            }
+
+            if (found.len == len
+                && (exact ? ngx_strncmp(found.data, token, len)
+                          : ngx_strncasecmp(found.data, (u_char *) token, len))
+                   == 0)
             {
                 return 1;
             }
@@ -164,6 +140,22 @@ ngx_http_flux_header_offers(ngx_http_request_t *r, const char *name,
     }
 
     return 0;
+}
+
+
+ngx_uint_t
+ngx_http_flux_header_has(ngx_http_request_t *r, const char *name,
+    const char *token)
+{
+    return ngx_http_flux_header_lists(r, name, token, 0);
+}
+
+
+ngx_uint_t
+ngx_http_flux_header_offers(ngx_http_request_t *r, const char *name,
+    const char *token)
+{
+    return ngx_http_flux_header_lists(r, name, token, 1);
 }
 
 
