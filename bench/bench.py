@@ -122,31 +122,39 @@ def fan_out(kafka, server, transport, rate, readers=2000, secs=5):
                         secs=secs).result()
 
 
+def attempt(options, kind, row, run):
+    """What run() measured; None: the server is not wanted, is not here, or
+    failed."""
+    if kind.name in skipped or (
+            options.only and kind.name.lower() not in options.only):
+        return None
+    try:
+        return run()
+    except Missing as e:
+        skipped[kind.name] = str(e).strip()
+    except (RuntimeError, OSError, ValueError) as e:
+        say(f"  {row}: {e}")
+    return None
+
+
 def rounds_of(kafka, options, rate, name):
     """One room, all servers in turn."""
     contenders = [(Raw, "ws"), (Raw, "sse"), (RawPair, "ws"),
                   (Flux, "ws"), (Flux, "sse")]
     for peer in PEERS:
         contenders += [(peer, t) for t in peer.transports]
-    if options.only:
-        contenders = [c for c in contenders
-                      if c[0].name.lower() in options.only]
     rows = {}
+
+    def run(kind, transport):
+        server = kind(rate=rate) if issubclass(kind, Raw) else \
+            kind(kafka.brokers, kafka.topic(), rate=rate)
+        return fan_out(kafka, server, transport, rate, secs=options.secs)
+
     for _ in range(options.rounds):
         for kind, transport in contenders:
             row = f"{kind.name} {transport}"
-            if kind.name in skipped:
-                continue
-            try:
-                server = kind(rate=rate) if issubclass(kind, Raw) else \
-                    kind(kafka.brokers, kafka.topic(), rate=rate)
-                result = fan_out(kafka, server, transport, rate,
-                                 secs=options.secs)
-            except Missing as e:
-                skipped[kind.name] = str(e).strip()
-                continue
-            except (RuntimeError, OSError, ValueError) as e:
-                say(f"  {row}: {e}")
+            result = attempt(options, kind, row, lambda: run(kind, transport))
+            if result is None:
                 continue
             result["delivered"] = 100 * result["messages"] / max(
                 1, result["expected"])
@@ -259,18 +267,11 @@ def p4(kafka, options):
         contenders += [(peer, t, False) for t in peer.transports]
     for _ in range(options.rounds):
         for kind, transport, killed in contenders:
-            if kind.name in skipped or (
-                    options.only and kind.name.lower() not in options.only):
-                continue
             row = f"{kind.name} {transport}" + (
                 ", workers killed" if killed else "")
-            try:
-                result = storm(kafka, kind, transport, killed)
-            except Missing as e:
-                skipped[kind.name] = str(e).strip()
-                continue
-            except (RuntimeError, OSError, ValueError) as e:
-                say(f"  {row}: {e}")
+            result = attempt(options, kind, row, lambda: storm(
+                kafka, kind, transport, killed))
+            if result is None:
                 continue
             rows.setdefault(row, []).append(result)
             say(f"  P4 {row}: {result['all_ms']:.0f} ms, "
@@ -480,19 +481,12 @@ def p7(kafka, options):
                 options.secs)))
         for kind in (Flux, *PEERS):
             for transport in kind.transports:
-                if kind.name in skipped or (
-                        options.only
-                        and kind.name.lower() not in options.only):
-                    continue
                 row = f"{kind.name} {transport}"
-                try:
-                    add(row, fan_out(
-                        kafka, kind(kafka.brokers, kafka.topic()), transport,
-                        100, readers=1, secs=options.secs))
-                except Missing as e:
-                    skipped[kind.name] = str(e).strip()
-                except (RuntimeError, OSError, ValueError) as e:
-                    say(f"  {row}: {e}")
+                result = attempt(options, kind, row, lambda: fan_out(
+                    kafka, kind(kafka.brokers, kafka.topic()), transport,
+                    100, readers=1, secs=options.secs))
+                if result is not None:
+                    add(row, result)
     return rows
 
 

@@ -302,7 +302,7 @@ class Nchan(Nginx):
 class Script(Server):
     """A program for Node or Bun, with kafkajs."""
 
-    def __init__(self, brokers, topic, rate=0, compress="off", kept=0, **_):
+    def __init__(self, brokers, topic, rate=0, compress="off", **_):
         super().__init__()
         self.brokers, self.topic = brokers, topic
         self.compress = compress

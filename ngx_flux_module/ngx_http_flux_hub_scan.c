@@ -368,6 +368,8 @@ ngx_http_flux_hub_reset(ngx_http_flux_feed_t *feed)
 }
 
 
+/* All who read the feed, or anything (NULL), go on by the log. */
+
 static void
 ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed)
 {
@@ -381,7 +383,7 @@ ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed)
     {
         channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
 
-        if (ngx_http_flux_channel_has(channel, feed)) {
+        if (feed == NULL || ngx_http_flux_channel_has(channel, feed)) {
             ngx_http_flux_channel_forget(channel);
             ngx_http_flux_channel_fall_back(channel);
         }
@@ -399,12 +401,10 @@ ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed)
 static void
 ngx_http_flux_hub_lost(void)
 {
-    ngx_uint_t                locked;
-    ngx_queue_t              *q;
-    ngx_rbtree_node_t        *node;
-    ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
-    ngx_http_flux_room_t     *room;
-    ngx_http_flux_channel_t  *channel;
+    ngx_uint_t             locked;
+    ngx_rbtree_node_t     *node;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_room_t  *room;
 
     hub->laps++;
 
@@ -416,14 +416,7 @@ ngx_http_flux_hub_lost(void)
         hub->lapped = ngx_current_msec;
     }
 
-    for (q = ngx_queue_head(&hub->all);
-         q != ngx_queue_sentinel(&hub->all);
-         q = ngx_queue_next(q))
-    {
-        channel = ngx_queue_data(q, ngx_http_flux_channel_t, all);
-        ngx_http_flux_channel_forget(channel);
-        ngx_http_flux_channel_fall_back(channel);
-    }
+    ngx_http_flux_hub_fall_back(NULL);
 
     (void) ngx_http_flux_hub_start();
 
