@@ -173,7 +173,7 @@ http {{
 
 class Nginx(Server):
     transports = ("ws", "sse")
-    listen = ""
+    listen = "reuseport"
 
     def __init__(self, workers=2, connections=None):
         super().__init__()
@@ -250,7 +250,7 @@ class Flux(Nginx):
 
 
 class FluxTls(Flux):
-    listen = "ssl"
+    listen = "ssl reuseport"
     scheme = "https"
 
     def start_nginx(self, module, http, server):

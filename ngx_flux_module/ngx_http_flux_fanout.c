@@ -11,7 +11,7 @@
  * the core is free for others.  A frame that is this large (bytes) gains
  * nothing by more of it.
  */
-#define NGX_HTTP_FLUX_REST        10
+#define NGX_HTTP_FLUX_REST        7
 #define NGX_HTTP_FLUX_REST_FRAME  16384
 
 /* So many sends in a row may take a ms. */
