@@ -435,9 +435,8 @@ def cold(kafka, options, name, topic, count, place=None, **settings):
             began = time.monotonic()
             server.start(ready=False)
             launched = time.monotonic()
-            while not server.ready():
-                # what looks takes a core's time, too
-                time.sleep(.02)
+            while not server.complete():
+                time.sleep(.005)
             took = time.monotonic() - began
             state = server.status()["feeds"]["room"]
             cpu = sum(cpu_of(pid) for pid in server.pids())

@@ -89,6 +89,7 @@ struct ngx_http_flux_consumer_s {
     flux_fresh_t                fresh;
 
     uint64_t                    changed;    /* feeds whose state changed */
+    uint64_t                    complete;   /* that just became ready */
     ngx_msec_t                  look_delay;
     ngx_msec_t                  seen;       /* when metadata last came */
     u_char                      failure[160];
@@ -259,6 +260,9 @@ void ngx_http_flux_kafka_source_ready(ngx_http_flux_consumer_t *consumer,
 /* Holding the lock: is the feed ready now? */
 void ngx_http_flux_kafka_check_feed(ngx_http_flux_consumer_t *consumer,
     ngx_http_flux_feed_t *feed);
+
+/* Without the lock: says which feeds became ready, and what is in them. */
+void ngx_http_flux_kafka_log_complete(ngx_http_flux_consumer_t *consumer);
 
 /* Fetches the watermarks that librdkafka has seen. */
 void ngx_http_flux_kafka_watermarks(ngx_http_flux_consumer_t *consumer);

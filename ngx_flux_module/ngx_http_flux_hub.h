@@ -174,6 +174,7 @@ typedef struct {
     size_t                     scratch_size;
 
     unsigned                   behind:1;    /* the log has more */
+    unsigned                   asleep:1;    /* it is not read: begin anew */
     unsigned                   locked:1;    /* this worker has the lock */
     unsigned                   retry_soon:1;
     unsigned                   state_soon:1;   /* a state may have changed */
@@ -228,6 +229,9 @@ ngx_uint_t ngx_http_flux_positions_lost(ngx_http_flux_feed_t *feed);
 
 /* The hub stands at the log's head: what was before is had from the index. */
 ngx_int_t ngx_http_flux_hub_start(void);
+
+/* Before there is somebody who reads. */
+void ngx_http_flux_hub_awake(void);
 
 /*
  * Takes what is new in the log into the channels; under the lock the hub is at

@@ -11,10 +11,14 @@
 #define NGX_HTTP_FLUX_SCAN_ENTRIES  8192
 #define NGX_HTTP_FLUX_SCAN_BYTES    (1024 * 1024)
 
+/* As much as this is passed over where nobody reads anything. */
+#define NGX_HTTP_FLUX_SCAN_IDLE     (64 * 1024)
+
 /* One line of laps in so many ms. */
 #define NGX_HTTP_FLUX_LAPS_SPAN     10000
 
 
+static void ngx_http_flux_hub_restart(void);
 static void ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_bind(flux_entry_t *entry, uint64_t position);
 static void ngx_http_flux_hub_place(flux_entry_t *entry);
@@ -36,6 +40,9 @@ ngx_http_flux_hub_start(void)
 
     locked = ngx_http_flux_hub_lock();
 
+    /* a log that is being mended may say less than its head does */
+    hub->asleep = hub->zone->log.header->dirty;
+
     hub->position = flux_log_head(&hub->zone->log);
     hub->ordinal = hub->zone->log.header->ordinal;
 
@@ -53,6 +60,15 @@ ngx_http_flux_hub_start(void)
     ngx_http_flux_hub_unlock(locked);
 
     return rc;
+}
+
+
+void
+ngx_http_flux_hub_awake(void)
+{
+    if (ngx_http_flux_hub.asleep) {
+        (void) ngx_http_flux_hub_start();
+    }
 }
 
 
@@ -89,6 +105,21 @@ ngx_http_flux_hub_scan(void)
     ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
 
     began = hub->position;
+
+    if (ngx_queue_empty(&hub->all)) {
+
+        hub->asleep |= flux_log_head(&hub->zone->log) - began
+                       > NGX_HTTP_FLUX_SCAN_IDLE;
+
+        if (hub->asleep) {
+            hub->behind = 0;
+            return;
+        }
+
+    } else if (hub->asleep) {
+        ngx_http_flux_hub_restart();
+        return;
+    }
 
     for (n = 0; /* void */ ; n++) {
 
@@ -393,18 +424,12 @@ ngx_http_flux_hub_fall_back(ngx_http_flux_feed_t *feed)
 }
 
 
-/*
- * The writer has lapped this worker.  What was read is in the channels and
- * goes out; the rest everybody gets from the index.
- */
+/* The writer has lapped this worker. */
 
 static void
 ngx_http_flux_hub_lost(void)
 {
-    ngx_uint_t             locked;
-    ngx_rbtree_node_t     *node;
-    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
-    ngx_http_flux_room_t  *room;
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
 
     hub->laps++;
 
@@ -415,6 +440,23 @@ ngx_http_flux_hub_lost(void)
         hub->laps = 0;
         hub->lapped = ngx_current_msec;
     }
+
+    ngx_http_flux_hub_restart();
+}
+
+
+/*
+ * From the head.  What was read is in the channels and goes out; the rest
+ * everybody gets from the index.
+ */
+
+static void
+ngx_http_flux_hub_restart(void)
+{
+    ngx_uint_t             locked;
+    ngx_rbtree_node_t     *node;
+    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
+    ngx_http_flux_room_t  *room;
 
     ngx_http_flux_hub_fall_back(NULL);
 

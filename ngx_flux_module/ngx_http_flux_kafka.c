@@ -267,6 +267,10 @@ ngx_http_flux_kafka_unlock(ngx_http_flux_consumer_t *consumer)
 
     flux_log_end(log);
     ngx_http_flux_zone_unlock(consumer->zone);
+
+    if (consumer->complete) {
+        ngx_http_flux_kafka_log_complete(consumer);
+    }
 }
 
 

@@ -205,6 +205,32 @@ ngx_http_flux_kafka_check_feed(ngx_http_flux_consumer_t *consumer,
     state->ready = 1;
     state->ready_since = ngx_http_flux_kafka_now();
     consumer->changed |= UINT64_C(1) << feed->slot;
+    consumer->complete |= UINT64_C(1) << feed->slot;
+}
+
+
+void
+ngx_http_flux_kafka_log_complete(ngx_http_flux_consumer_t *consumer)
+{
+    ngx_uint_t              i;
+    flux_feed_t            *state;
+    ngx_http_flux_feed_t  **feeds = consumer->fmcf->feeds.elts;
+
+    for (i = 0; consumer->complete && i < consumer->fmcf->feeds.nelts; i++) {
+
+        if (feeds[i]->slot == FLUX_NONE
+            || !(consumer->complete & (UINT64_C(1) << feeds[i]->slot)))
+        {
+            continue;
+        }
+
+        consumer->complete &= ~(UINT64_C(1) << feeds[i]->slot);
+        state = &consumer->zone->log.header->feeds[feeds[i]->slot];
+
+        ngx_log_error(NGX_LOG_NOTICE, consumer->log, 0,
+                      "flux feed \"%V\" is complete: %uD rooms, %uD keys",
+                      &feeds[i]->name, state->rooms, state->keys);
+    }
 }
 
 

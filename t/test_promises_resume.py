@@ -9,6 +9,7 @@ import pytest
 from harness.load import (
     Load, Returning, alternating, check_exactly_once, check_no_reset,
     check_order, drop, truth)
+from harness.process import wait_for
 
 # exactness is tested: nobody is to be conflated as Python takes its time
 LIVE = "location = /live { flux_stream f; flux_buffer 16m; }"
@@ -191,3 +192,55 @@ def test_a_reader_of_several_feeds_of_one_topic_gets_each_record_once_of_each(
     for room, wanted in ("f", records), ("g/a", of_a), ("h", records):
         check_exactly_once(wanted, [m for m in reader.messages
                                     if m["room"] == room])
+
+
+@pytest.mark.parametrize("how", ["sse", "ws", "poll"])
+def test_what_comes_while_nobody_reads_is_had_by_whoever_comes_back(
+        kafka, nginx, module, how):
+    """A worker without readers passes over it: rooms that are new, too."""
+    topic = kafka.create_topic(partitions=2)
+    n = nginx(kafka=kafka, listen="reuseport", server_conf=ROOMS,
+              http_conf=f"flux_feed f {{ topic {topic}; room header:room; }}")
+    messages, cursor, sent = [], None, 0
+
+    def read(count):
+        nonlocal cursor
+        if how == "poll":
+            while count > 0:
+                frame = n.poll("/rooms/a/c", cursor=cursor, wait="5s")
+                cursor = frame.cursor
+                messages.extend(frame.messages)
+                count -= sum(m["type"] == "update" for m in frame.messages)
+            return
+        reader = getattr(n, how)("/rooms/a/c", cursor=cursor)
+        wait_for(lambda: sum(n.status()["readers"].values()) == 1, 5)
+        kafka.send(topic, {"n": sent + 1}, key="live",
+                   headers=[("room", b"a")])
+        reader.wait_updates(count + 1)
+        drop(reader)
+        cursor = reader.cursor
+        messages.extend(reader.messages)
+
+    kafka.send(topic, {"n": 0}, key="first", headers=[("room", b"b")])
+    if how == "poll":
+        cursor = n.poll("/rooms/a/c").cursor
+    else:
+        reader = getattr(n, how)("/rooms/a/c")
+        reader.wait_snapshot("f/a")
+        drop(reader)
+        cursor = reader.cursor
+    for round in range(8):
+        wait_for(lambda: sum(n.status()["readers"].values()) == 0, 5)
+        for i in range(600):
+            sent += 1
+            room = "acxy"[i % 4] if round % 3 else f"x{i}"
+            kafka.produce(topic, {"n": sent, "p": "x" * 400}, key=f"k{i}",
+                          headers=[("room", room.encode())])
+        kafka.flush()
+        wait_for(lambda: n.status()["feeds"]["f"]["records"] > sent, 10)
+        read(300 if round % 3 else 0)
+        sent += how != "poll"
+    records = truth(kafka, topic,
+                    lambda r: dict(r.headers)["room"] in (b"a", b"c"))
+    check_no_reset(messages)
+    check_exactly_once(records, messages)

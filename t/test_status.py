@@ -247,11 +247,13 @@ def test_a_topic_that_is_missing_says_so_in_its_partition(
         flux_feed bad {{ topic {topic}-missing; }}""")
 
     wait_feed(n, "good", ready=True)
+    n.wait_log('flux feed "good" is complete: 0 rooms, 0 keys')
     wait_for(lambda: [p for p in n.status()["feeds"]["bad"]["partitions"]
                       if p["error"]], 15, "an error of the missing topic")
 
     bad = n.status()["feeds"]["bad"]
     assert bad["ready"] is False
+    assert '"bad" is complete' not in n.error_log
     assert bad["partitions"][0]["lag"] is None
     assert bad["partitions"][0]["high_watermark"] is None
     values = n.metrics()
