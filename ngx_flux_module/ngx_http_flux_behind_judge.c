@@ -157,9 +157,8 @@ ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
             < log->header->feeds[room->room->feed->slot].lost_expire
             || (node != FLUX_NONE
                 && room->section->time
-                   < flux_log_room(log, node)->lost_expire
-                && room->section->told
-                   < flux_log_room(log, node)->lost_delete)))
+                   < flux_log_lost(log, node)->expire
+                && room->section->told < flux_log_lost(log, node)->del)))
     {
         ngx_http_flux_behind_begin_anew(room, NGX_HTTP_FLUX_RESET_NONE);
     }
@@ -215,7 +214,7 @@ ngx_http_flux_behind_judge_place(ngx_http_flux_behind_t *behind,
      */
 
     if (!behind->exact && node != FLUX_NONE
-        && flux_log_room(log, node)->lost_delete == 0
+        && flux_log_lost(log, node)->del == 0
         && place->offset >= partition->whole)
     {
         behind->conflate = 1;

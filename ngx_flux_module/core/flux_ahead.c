@@ -139,7 +139,6 @@ flux_ahead_node_of(const flux_log_t *log, uint32_t node)
 {
     if (node != FLUX_NONE) {
         flux_prefetch(&log->nodes[node]);
-        flux_prefetch((uint8_t *) &log->nodes[node] + FLUX_CACHE_LINE);
     }
 }
 

@@ -53,7 +53,7 @@ int
 flux_log_whole(const flux_log_t *log, uint32_t node, uint32_t partition,
     int64_t offset)
 {
-    const flux_room_t       *room;
+    const flux_lost_t       *lost;
     const flux_partition_t  *p = &log->partitions[partition];
 
     if (offset < p->whole) {
@@ -68,22 +68,22 @@ flux_log_whole(const flux_log_t *log, uint32_t node, uint32_t partition,
         return 0;
     }
 
-    room = flux_log_room(log, node);
+    lost = flux_log_lost(log, node);
 
-    if (room->lost == 0 || flux_log_marked(p, room->lost, offset)) {
+    if (lost->record == 0 || flux_log_marked(p, lost->record, offset)) {
         return 1;
     }
 
-    switch (room->lost_many) {
+    switch (lost->many) {
 
     case FLUX_LOST_MANY:
         return 0;
 
     case FLUX_LOST_ELSEWHERE:
-        return room->lost_partition == partition && offset > room->lost_offset;
+        return lost->partition == partition && offset > lost->offset;
 
     default:
-        return room->lost_partition != partition || offset > room->lost_offset;
+        return lost->partition != partition || offset > lost->offset;
     }
 }
 

@@ -8,7 +8,7 @@
 static uint32_t flux_index_take(flux_log_t *log, uint32_t hash);
 static void flux_index_release(flux_log_t *log, uint32_t node);
 static void flux_index_insert(flux_log_t *log, uint32_t node);
-static void flux_index_lost(flux_room_t *room, const flux_entry_t *entry);
+static void flux_index_lost(flux_lost_t *lost, const flux_entry_t *entry);
 
 
 uint32_t
@@ -87,6 +87,7 @@ flux_index_take(flux_log_t *log, uint32_t hash)
 
     if ((hash & 3) == FLUX_NODE_ROOM) {
         memset(&log->nodes[node].room, 0, sizeof(flux_room_t));
+        memset(flux_log_lost(log, node), 0, sizeof(flux_lost_t));
 
     } else {
         memset(&log->nodes[node].key, 0, sizeof(flux_key_t));
@@ -258,10 +259,10 @@ flux_index_new_room(flux_log_t *log, uint32_t node, const flux_entry_t *entry,
     room->first = FLUX_NONE;
     room->last = FLUX_NONE;
     room->created = position;
-    room->lost_expire = INT64_MIN;
     room->ts = INT64_MIN;
+    flux_log_lost(log, node)->expire = INT64_MIN;
 
-    flux_index_first(log, room, entry);
+    flux_index_first(log, node, entry);
     log->header->feeds[entry->feed].rooms++;
     flux_index_insert(log, node);
 }
@@ -270,19 +271,20 @@ flux_index_new_room(flux_log_t *log, uint32_t node, const flux_entry_t *entry,
 /* Before its first entry a room may have lived and been forgotten. */
 
 void
-flux_index_first(flux_log_t *log, flux_room_t *room, const flux_entry_t *entry)
+flux_index_first(flux_log_t *log, uint32_t node, const flux_entry_t *entry)
 {
+    flux_lost_t        *lost = flux_log_lost(log, node);
     const flux_feed_t  *feed = &log->header->feeds[entry->feed];
 
-    room->lost_partition = entry->partition;
-    room->lost_offset = entry->offset - 1;
+    lost->partition = entry->partition;
+    lost->offset = entry->offset - 1;
 
     if (feed->dropped) {
-        room->lost = entry->ordinal - 1;
-        room->lost_delete = entry->ordinal - 1;
-        room->lost_expire = entry->ts <= feed->newest_expire
-                            ? entry->ts - 1 : feed->newest_expire;
-        room->lost_many = FLUX_LOST_ELSEWHERE;
+        lost->record = entry->ordinal - 1;
+        lost->del = entry->ordinal - 1;
+        lost->expire = entry->ts <= feed->newest_expire
+                       ? entry->ts - 1 : feed->newest_expire;
+        lost->many = FLUX_LOST_ELSEWHERE;
     }
 }
 
@@ -394,7 +396,7 @@ flux_index_unlive(flux_log_t *log, flux_key_t *key, flux_entry_t *entry)
 
     if (entry->flags & FLUX_ENTRY_MOVED) {
         /* its room's chain does not have it any more either */
-        flux_index_lost(flux_log_room(log, key->room), entry);
+        flux_index_lost(flux_log_lost(log, key->room), entry);
     }
 }
 
@@ -655,33 +657,31 @@ flux_index_left(flux_log_t *log, const flux_entry_t *entry, uint64_t position)
 /* A reader of the room can get this entry no longer. */
 
 static void
-flux_index_lost(flux_room_t *room, const flux_entry_t *entry)
+flux_index_lost(flux_lost_t *lost, const flux_entry_t *entry)
 {
     if (entry->kind == FLUX_ENTRY_EXPIRE) {
 
-        if (room->lost_expire < entry->ts) {
-            room->lost_expire = entry->ts;
+        if (lost->expire < entry->ts) {
+            lost->expire = entry->ts;
         }
 
-    } else if (room->lost == 0) {
-        room->lost_partition = entry->partition;
-        room->lost_offset = entry->offset;
+    } else if (lost->record == 0) {
+        lost->partition = entry->partition;
+        lost->offset = entry->offset;
 
-    } else if (room->lost_partition != entry->partition) {
-        room->lost_many = FLUX_LOST_MANY;
+    } else if (lost->partition != entry->partition) {
+        lost->many = FLUX_LOST_MANY;
 
-    } else if (room->lost_offset < entry->offset) {
-        room->lost_offset = entry->offset;
+    } else if (lost->offset < entry->offset) {
+        lost->offset = entry->offset;
     }
 
-    if (room->lost < entry->ordinal) {
-        room->lost = entry->ordinal;
+    if (lost->record < entry->ordinal) {
+        lost->record = entry->ordinal;
     }
 
-    if (entry->kind != FLUX_ENTRY_RECORD
-        && room->lost_delete < entry->ordinal)
-    {
-        room->lost_delete = entry->ordinal;
+    if (entry->kind != FLUX_ENTRY_RECORD && lost->del < entry->ordinal) {
+        lost->del = entry->ordinal;
     }
 }
 
@@ -705,7 +705,7 @@ flux_index_dropped(flux_log_t *log, const flux_entry_t *entry,
         return;
     }
 
-    flux_index_lost(room, entry);
+    flux_index_lost(flux_log_lost(log, entry->room), entry);
 
     if (room->keys == 0 && room->newest <= position) {
         flux_index_free_room(log, entry->room);

@@ -93,7 +93,7 @@ flux_node_is(const flux_log_t *log, uint32_t node, uint32_t type)
 
 void flux_index_new_room(flux_log_t *log, uint32_t node,
     const flux_entry_t *entry, uint64_t position);
-void flux_index_first(flux_log_t *log, flux_room_t *room,
+void flux_index_first(flux_log_t *log, uint32_t room,
     const flux_entry_t *entry);
 void flux_index_renew(flux_log_t *log, uint32_t node);
 void flux_index_unlink(flux_log_t *log, uint32_t node);

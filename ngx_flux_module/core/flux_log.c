@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define FLUX_LOG_MAGIC    UINT64_C(0x666c75786c6f6731)  /* "fluxlog1" */
-#define FLUX_LOG_VERSION  7
+#define FLUX_LOG_VERSION  8
 
 /*
  * A quarter of the area is for the index: with two nodes a key at the worst
@@ -50,7 +50,8 @@ flux_log_tables(flux_log_header_t *h, size_t size)
     h->npartitions = (uint32_t) (n > FLUX_PARTITIONS_MAX ? FLUX_PARTITIONS_MAX
                                                          : n);
 
-    n = size / FLUX_INDEX_SHARE / (sizeof(flux_node_t) + sizeof(uint32_t));
+    n = size / FLUX_INDEX_SHARE
+        / (sizeof(flux_node_t) + sizeof(flux_lost_t) + sizeof(uint32_t));
     h->nnodes = (uint32_t) (n < FLUX_NONE / 2 ? n : FLUX_NONE / 2);
 
     h->nbuckets = 1;
@@ -61,7 +62,8 @@ flux_log_tables(flux_log_header_t *h, size_t size)
     at = FLUX_ALIGN(sizeof(flux_log_header_t), 64)
          + FLUX_ALIGN(h->npartitions * sizeof(flux_partition_t), 64)
          + FLUX_ALIGN(h->nbuckets * sizeof(uint32_t), 64)
-         + FLUX_ALIGN(h->nnodes * sizeof(flux_node_t), 64);
+         + FLUX_ALIGN(h->nnodes * sizeof(flux_node_t), 64)
+         + FLUX_ALIGN(h->nnodes * sizeof(flux_lost_t), 64);
 
     h->size = size;
     h->ring_offset = at;
@@ -87,6 +89,8 @@ flux_log_lay_out(flux_log_t *log, void *area)
     log->buckets = (uint32_t *) (void *) p;
     p += FLUX_ALIGN(h->nbuckets * sizeof(uint32_t), 64);
     log->nodes = (flux_node_t *) (void *) p;
+    p += FLUX_ALIGN(h->nnodes * sizeof(flux_node_t), 64);
+    log->lost = (flux_lost_t *) (void *) p;
     log->ring = (uint8_t *) area + h->ring_offset;
     log->ring_size = h->ring_size;
     log->lap = 0;

@@ -4,7 +4,7 @@
  *
  * The log owns an area of memory (formatted once, attached by every process)
  * that holds, in this order: a header, tables of feeds and partitions, hash
- * buckets, a pool of nodes (rooms and keys), and the ring.  Everything in it
+ * buckets, a pool of nodes (rooms and keys), what rooms lost, and the ring.  Everything in it
  * is an index or a position, never a pointer.
  *
  * Two ways to read:
@@ -151,6 +151,7 @@ typedef struct {
 #define FLUX_LOST_MANY       1  /* dropped in several partitions */
 #define FLUX_LOST_ELSEWHERE  2  /* in others nobody knows: a new node */
 
+/* Rooms and keys take a line of the cache each. */
 typedef struct {
     uint32_t  hash, next;       /* bucket chain; also the free list */
     uint32_t  feed;
@@ -159,12 +160,6 @@ typedef struct {
     uint64_t  newest;           /* position of its last entry, 0: none */
     uint64_t  newest_delete;    /* likewise, of a delete */
     uint64_t  created;          /* its entries lie behind this position */
-    uint64_t  lost;             /* ordinal of its last record dropped */
-    uint64_t  lost_delete;      /* likewise, of a delete */
-    int64_t   lost_expire;      /* time of the last EXPIRE entry dropped */
-    int64_t   lost_offset;      /* the highest offset dropped, if all of */
-    uint32_t  lost_partition;   /*   them were in one partition */
-    uint32_t  lost_many;        /* FLUX_LOST_MANY, FLUX_LOST_ELSEWHERE or 0 */
     uint64_t  bytes;            /* of its live messages */
     int64_t   ts;               /* of its newest record, INT64_MIN: none */
 } flux_room_t;
@@ -172,19 +167,35 @@ typedef struct {
 typedef struct {
     uint32_t  hash, next;
     uint32_t  room;
-    uint32_t  count;            /* live records */
+    uint32_t  feed:6;           /* of FLUX_LOG_FEEDS */
+    uint32_t  count:26;         /* live records */
     uint32_t  prev, after;      /* in the room, by renewal */
     uint32_t  lru_prev, lru_next;   /* in the zone, by renewal */
     uint64_t  newest, oldest;   /* positions of its live records */
     uint64_t  ordinal;          /* of the newest */
     int64_t   ts;               /* of the newest */
-    uint32_t  feed;
 } flux_key_t;
 
 typedef union {
     flux_room_t  room;
     flux_key_t   key;
 } flux_node_t;
+
+_Static_assert(sizeof(flux_node_t) == 64, "a line of the cache");
+_Static_assert(FLUX_LOG_FEEDS <= 1 << 6, "flux_key_t has 6 bits for a feed");
+
+/*
+ * What a room had and has no longer.  Apart from its node: there is a place for
+ * each node, but only those of rooms are ever touched and take memory.
+ */
+typedef struct {
+    uint64_t  record;           /* ordinal of its last record dropped */
+    uint64_t  del;              /* likewise, of a delete */
+    int64_t   expire;           /* time of the last EXPIRE entry dropped */
+    int64_t   offset;           /* the highest offset dropped, if all of */
+    uint32_t  partition;        /*   them were in one partition */
+    uint32_t  many;             /* FLUX_LOST_MANY, FLUX_LOST_ELSEWHERE or 0 */
+} flux_lost_t;
 
 typedef struct {
     uint64_t          magic;
@@ -217,6 +228,7 @@ typedef struct {
     flux_partition_t   *partitions;
     uint32_t           *buckets;
     flux_node_t        *nodes;
+    flux_lost_t        *lost;           /* by node */
     uint8_t            *ring;
     uint64_t            ring_size;
     uint64_t            lap;            /* where the newest lap read begins */
@@ -297,6 +309,12 @@ static inline flux_room_t *
 flux_log_room(const flux_log_t *log, uint32_t node)
 {
     return &log->nodes[node].room;
+}
+
+static inline flux_lost_t *
+flux_log_lost(const flux_log_t *log, uint32_t room)
+{
+    return &log->lost[room];
 }
 
 static inline flux_key_t *

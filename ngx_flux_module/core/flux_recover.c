@@ -146,6 +146,7 @@ flux_index_rebuild_room(flux_log_t *log, const flux_entry_t *entry,
     flux_room_t  *room = flux_log_room(log, entry->room);
 
     memset(room, 0, sizeof(flux_node_t));
+    memset(flux_log_lost(log, entry->room), 0, sizeof(flux_lost_t));
     room->hash = flux_index_hash(entry->feed, 0, flux_entry_address(entry),
                                  entry->address_length, FLUX_NODE_ROOM);
     flux_index_new_room(log, entry->room, entry, at);
@@ -159,19 +160,18 @@ static void
 flux_index_rebuild_moved(flux_log_t *log, flux_room_t *room,
     const flux_entry_t *entry, uint64_t at, const flux_entry_t *oldest)
 {
-    uint64_t  lost;
+    flux_lost_t  *lost = flux_log_lost(log, entry->room);
 
     if (room->newest == 0) {
-        lost = oldest ? oldest->ordinal - 1 : log->header->ordinal;
-
         /* it bears the address, but is no entry of the stream */
         room->newest = at;
-        room->lost = lost;
-        room->lost_delete = lost;
-        room->lost_many = FLUX_LOST_MANY;
 
-        if (oldest && room->lost_expire < oldest->ts) {
-            room->lost_expire = oldest->ts;
+        lost->record = oldest ? oldest->ordinal - 1 : log->header->ordinal;
+        lost->del = lost->record;
+        lost->many = FLUX_LOST_MANY;
+
+        if (oldest && lost->expire < oldest->ts) {
+            lost->expire = oldest->ts;
         }
     }
 
@@ -217,7 +217,7 @@ flux_index_rebuild_rooms(flux_log_t *log, const flux_entry_t *oldest)
 
         } else {
             entry->room_prev = 0;
-            flux_index_first(log, room, entry);
+            flux_index_first(log, entry->room, entry);
         }
 
         entry->room_next = 0;

@@ -529,7 +529,7 @@ test_losses_before_what_a_reader_knows_do_not_matter(void **state)
 
     push_out(flux_log_head(&flux));
 
-    assert_int_equal(flux_log_room(&flux, room_of("a"))->lost_many,
+    assert_int_equal(flux_log_lost(&flux, room_of("a"))->many,
                      FLUX_LOST_MANY);
     assert_true(flux.partitions[partition].dropped > offset[18]);
 
