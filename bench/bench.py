@@ -534,7 +534,7 @@ def p9(kafka, options):
     topic = kafka.topic(4, cleanup_policy="compact")
     kafka.fill(topic, count, keys=count)
     # an entry of the log, a node of the index and its share of a bucket
-    return cold(kafka, options, "P9", topic, count, place=556, zone="2000m")
+    return cold(kafka, options, "P9", topic, count, place=516, zone="2000m")
 
 
 def slow(kafka, options):

@@ -258,7 +258,7 @@ def test_a_cluster_known_to_be_down_is_503_at_once(own_kafka, nginx, module):
     answer = n.post("/publish", "2")
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4      # where no answer takes 5 s
     own_kafka.start()
     wait_for(lambda: n.post("/publish", "3").status == 200, 60)
 
