@@ -137,7 +137,9 @@ ngx_http_flux_channel_create(ngx_str_t *name, uint32_t hash,
     ngx_http_flux_hub_t      *hub = &ngx_http_flux_hub;
     ngx_http_flux_channel_t  *channel;
 
-    ngx_http_flux_hub_awake();
+    if (ngx_http_flux_hub_awake() != NGX_OK) {
+        return NULL;
+    }
 
     pool = ngx_create_pool(512, hub->log);
     if (pool == NULL) {

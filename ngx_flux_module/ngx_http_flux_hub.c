@@ -45,6 +45,7 @@ ngx_http_flux_hub_init(ngx_cycle_t *cycle, ngx_http_flux_main_conf_t *fmcf)
     ngx_queue_init(&hub->all);
     ngx_queue_init(&hub->dirty);
     ngx_queue_init(&hub->waiting);
+    ngx_queue_init(&hub->serving);
     ngx_queue_init(&hub->readers);
     ngx_http_flux_timer_init(cycle->log);
 
@@ -325,39 +326,42 @@ ngx_http_flux_hub_retry(ngx_event_t *ev)
 }
 
 
+/*
+ * Who still has to wait comes with the next retry: a turn later it would be no
+ * other, and those behind would never have theirs.
+ */
+
 static void
 ngx_http_flux_hub_serve_waiting(void)
 {
     ngx_uint_t               n;
-    ngx_queue_t              waiting, *q;
+    ngx_queue_t             *q;
     ngx_http_flux_hub_t     *hub = &ngx_http_flux_hub;
     ngx_http_flux_reader_t  *reader;
 
-    if (ngx_queue_empty(&hub->waiting)) {
-        return;
+    if (ngx_queue_empty(&hub->serving) && !ngx_queue_empty(&hub->waiting)) {
+        ngx_queue_add(&hub->serving, &hub->waiting);
+        ngx_queue_init(&hub->waiting);
     }
 
-    /* who still has to wait comes into the list again */
-
-    ngx_queue_init(&waiting);
-    ngx_queue_add(&waiting, &hub->waiting);
-    ngx_queue_init(&hub->waiting);
-
-    for (n = 0; !ngx_queue_empty(&waiting); n++) {
+    for (n = 0; !ngx_queue_empty(&hub->serving); n++) {
 
         if (n == NGX_HTTP_FLUX_TURN_SENDS) {
-            ngx_queue_add(&hub->waiting, &waiting);
             hub->retry_soon = 1;
             ngx_http_flux_hub_post();
             return;
         }
 
-        q = ngx_queue_head(&waiting);
+        q = ngx_queue_head(&hub->serving);
         ngx_queue_remove(q);
 
         reader = ngx_queue_data(q, ngx_http_flux_reader_t, queue);
         reader->waiting = 0;
 
         ngx_http_flux_reader_catch_up(reader);
+    }
+
+    if (!ngx_queue_empty(&hub->waiting) && !hub->retry.timer_set) {
+        ngx_add_timer(&hub->retry, NGX_HTTP_FLUX_RETRY);
     }
 }

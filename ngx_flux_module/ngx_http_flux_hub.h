@@ -162,6 +162,7 @@ typedef struct {
 
     ngx_queue_t                dirty;       /* channels to be flushed */
     ngx_queue_t                waiting;     /* readers that the log may help */
+    ngx_queue_t                serving;     /* those whose turn it is */
     ngx_event_t                turn;        /* posted: there is work left */
     ngx_event_t                retry;       /* for those who wait */
     ngx_event_t                second;      /* what comes by time alone */
@@ -231,7 +232,7 @@ ngx_uint_t ngx_http_flux_positions_lost(ngx_http_flux_feed_t *feed);
 ngx_int_t ngx_http_flux_hub_start(void);
 
 /* Before there is somebody who reads. */
-void ngx_http_flux_hub_awake(void);
+ngx_int_t ngx_http_flux_hub_awake(void);
 
 /*
  * Takes what is new in the log into the channels; under the lock the hub is at

@@ -57,18 +57,25 @@ ngx_http_flux_hub_start(void)
         }
     }
 
+    if (rc != NGX_OK) {
+        hub->asleep = 1;
+    }
+
     ngx_http_flux_hub_unlock(locked);
 
     return rc;
 }
 
 
-void
+ngx_int_t
 ngx_http_flux_hub_awake(void)
 {
-    if (ngx_http_flux_hub.asleep) {
-        (void) ngx_http_flux_hub_start();
-    }
+    ngx_http_flux_hub_t  *hub = &ngx_http_flux_hub;
+
+    /* where there are readers already, the next scan does more than this */
+
+    return hub->asleep && ngx_queue_empty(&hub->all)
+           ? ngx_http_flux_hub_start() : NGX_OK;
 }
 
 
@@ -458,6 +465,7 @@ ngx_http_flux_hub_restart(void)
     ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
     ngx_http_flux_room_t  *room;
 
+    hub->behind = 0;
     ngx_http_flux_hub_fall_back(NULL);
 
     (void) ngx_http_flux_hub_start();
@@ -472,9 +480,18 @@ ngx_http_flux_hub_restart(void)
         {
             room = (ngx_http_flux_room_t *) node;
 
-            if (!hub->zone->log.header->dirty) {
-                ngx_http_flux_room_bind(room);
+            if (hub->zone->log.header->dirty) {
+                continue;
             }
+
+            /* what it heard last was passed over, too */
+
+            if (room->node != FLUX_NONE) {
+                hub->by_node[room->node] = NULL;
+                room->node = FLUX_NONE;
+            }
+
+            ngx_http_flux_room_bind(room);
         }
 
         ngx_http_flux_hub_unlock(locked);

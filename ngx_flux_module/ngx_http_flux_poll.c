@@ -126,7 +126,11 @@ ngx_http_flux_poll_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     }
 
     b->last = ngx_cpymem(b->pos, bytes->data, cursor - bytes->data);
-    b->last = ngx_cpymem(b->last, states.data, states.len);
+
+    if (states.len) {
+        b->last = ngx_cpymem(b->last, states.data, states.len);
+    }
+
     b->last = ngx_cpymem(b->last, cursor, bytes->data + bytes->len - cursor);
     b->last_buf = 1;
     b->last_in_chain = 1;

@@ -8,7 +8,7 @@ import pytest
 from harness.load import (
     Load, Returning, Returnings, alternating, check_exactly_once,
     check_no_reset, truth)
-from harness.process import wait_for
+from harness.process import free_port, wait_for
 
 LIVE = "location = /live { flux_stream f; flux_buffer 16m; }"
 
@@ -208,3 +208,45 @@ def test_a_cluster_that_is_away_at_a_cold_start_costs_a_resumed_reader_nothing(
         assert [d["n"] for d in reader.data("g")] == [3, 4]
         assert [d["n"] for d in reader.data("f")] == seen
         assert not reader.of_type("reset") and not reader.of_type("snapshot")
+
+
+def test_a_thousand_who_wait_for_a_dead_cluster_keep_nobody_else_waiting(
+        own_kafka, nginx, module):
+    """They came with cursors, which only that cluster can tell of."""
+    topic, dead = own_kafka.create_topic(), own_kafka.create_topic()
+    settings = dict(kafka=own_kafka, workers=1, connections=4096,
+                    server_conf="""
+        location = /live { flux_stream f; }
+        location = /dead { flux_stream g; }""")
+
+    def feeds(brokers):
+        return f"""
+            flux_kafka second {{ brokers {brokers}; }}
+            flux_feed f {{ kafka main; topic {topic}; }}
+            flux_feed g {{ kafka second; topic {dead}; }}"""
+
+    one = nginx(http_conf=feeds(own_kafka.brokers), **settings)
+    for there in topic, dead:
+        own_kafka.send(there, {"n": 1}, key="a")
+    live, gone = one.sse("/live"), one.sse("/dead")
+    live.wait_value("f", "a", {"n": 1})
+    gone.wait_value("g", "a", {"n": 1})
+    live, gone = live.cursor, gone.cursor
+    one.close()
+
+    own_kafka.pause()
+    n = nginx(http_conf=feeds(f"127.0.0.1:{free_port()}"), ready=False,
+              **settings)
+    waiting = [n.socket() for _ in range(1000)]
+    for s in waiting:
+        s.sendall(f"GET /dead?cursor={gone} HTTP/1.1\r\nHost: x\r\n"
+                  "Accept: text/event-stream\r\n\r\n".encode())
+    wait_for(lambda: n.status()["readers"]["sse"] == 1000, 20)
+    reader = n.sse("/live", cursor=live)
+    wait_for(lambda: n.status()["readers"]["sse"] == 1001, 5)
+    own_kafka.resume()
+    own_kafka.send(topic, {"n": 2}, key="a")
+    reader.wait_value("f", "a", {"n": 2})
+    check_no_reset(reader.messages)
+    for s in waiting:
+        s.close()
