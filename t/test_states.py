@@ -1,5 +1,7 @@
 """Stale, down and live: readers are told, each of its own rooms only."""
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -115,6 +117,39 @@ def test_a_resumed_reader_is_told_the_states_of_many_rooms(kafka, nginx,
         again.wait(lambda r: {m["room"] for m in r.of_type("status")}
                    == set(rooms), 10)
         assert again.of_type("snapshot") == []
+
+
+def test_a_worker_that_was_lapped_knows_how_old_its_rooms_are(
+        kafka, nginx, module):
+    topic = kafka.create_topic()
+    n = nginx(kafka=kafka, server_conf="location = /live { flux_stream f/a; }",
+              listen="reuseport", zone="1m", http_conf=f"""
+              flux_feed f {{ topic {topic}; room header:room; stale 4s; }}""")
+    room = [("room", b"a")]
+    kafka.send(topic, {"n": 1}, key="a", headers=room)
+    begun = time.monotonic()
+    while True:
+        r = n.sse("/live")
+        r.wait_value("f/a", "a", {"n": 1})
+        if n.worker_of(r) != n.writer:
+            break
+    worker = n.worker_of(r)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        time.sleep(max(0, begun + 2 - time.monotonic()))    # it ages
+        kafka.send(topic, {"n": 2}, key="a", headers=room)
+        newest = kafka.records(topic)[-1].timestamp
+        for i in range(300):
+            kafka.produce(topic, {"n": i, "p": "x" * 10000}, key=f"{i % 9}",
+                          headers=[("room", b"b")])
+        kafka.flush()
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    n.wait_log("flux log went around before this worker read it")
+    r.wait_value("f/a", "a", {"n": 2})
+    r.wait(lambda _: states(r, "f/a"), 10)
+    [message] = r.of_type("status")
+    assert message["state"] == "stale" and message["since"] >= newest + 4000
 
 
 @pytest.mark.parametrize("transport", ["sse", "ws"])
