@@ -297,6 +297,7 @@ ngx_http_flux_behind_places(ngx_http_flux_behind_t *behind,
             place->check = positions->places[i].check;
             place->given = place->offset;
             place->given_check = place->check;
+            place->verified = 0;
         }
     }
 
@@ -535,6 +536,12 @@ ngx_http_flux_behind_text(ngx_http_flux_behind_t *behind, ngx_str_t *cursor)
 {
     if (!behind->judged) {
         *cursor = behind->text;
+
+        if (behind->nsections == 0) {
+            /* it could not be read: whatever it is, it is no cursor */
+            cursor->len = 0;
+        }
+
         return NGX_OK;
     }
 

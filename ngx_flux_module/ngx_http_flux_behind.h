@@ -22,6 +22,7 @@ typedef struct {
     int64_t                       offset;       /* it has all before this */
     int64_t                       given;        /* with the frame being made */
     ngx_uint_t                    layer;        /* of its feed */
+    ngx_uint_t                    verified;     /* the check was right */
 } ngx_http_flux_behind_place_t;
 
 
@@ -34,6 +35,7 @@ typedef struct {
     flux_cursor_section_t        *cursor;       /* as it came */
     ngx_uint_t                    unread;       /* places that wait for ids */
     unsigned                      placed:1;     /* `places` are looked up */
+    unsigned                      belongs:1;    /* one is of these feeds */
 } ngx_http_flux_behind_section_t;
 
 

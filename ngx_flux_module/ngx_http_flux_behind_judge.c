@@ -32,6 +32,13 @@ ngx_http_flux_behind_judge(ngx_http_flux_behind_t *behind)
     ngx_uint_t                    i, belongs;
     ngx_http_flux_behind_room_t  *room;
 
+    for (i = 0; behind->nsections && i < behind->channel->nfeeds; i++) {
+        if (behind->channel->feeds[i]->slot == FLUX_NONE) {
+            /* a reload has begun, or has taken the feed: another can tell */
+            return NGX_BUSY;
+        }
+    }
+
     for (i = 0; i < behind->nrooms; i++) {
         ngx_http_flux_room_bind(behind->rooms[i].room);
     }
@@ -108,9 +115,10 @@ ngx_http_flux_behind_judge_sections(ngx_http_flux_behind_t *behind,
 
         ngx_http_flux_behind_resolve(behind, &behind->sections[s]);
 
-        *belongs |= behind->sections[s].unread
-                    || ngx_http_flux_behind_belongs(behind,
-                                                    &behind->sections[s]);
+        behind->sections[s].belongs =
+                   ngx_http_flux_behind_belongs(behind, &behind->sections[s]);
+
+        *belongs |= behind->sections[s].unread || behind->sections[s].belongs;
     }
 
     return NGX_OK;
@@ -138,7 +146,7 @@ ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
         }
     }
 
-    if (!ngx_http_flux_behind_belongs(behind, room->section)) {
+    if (!room->section->belongs) {
         ngx_http_flux_behind_begin_anew(room, NGX_HTTP_FLUX_RESET_FOREIGN);
         return;
     }
@@ -196,12 +204,17 @@ ngx_http_flux_behind_judge_place(ngx_http_flux_behind_t *behind,
                ? NGX_HTTP_FLUX_RESET_RECREATED : NGX_HTTP_FLUX_RESET_NONE;
     }
 
-    if (place->check && behind->verify) {
+    if (place->check && behind->verify && !place->verified) {
+
+        /* rooms share their section's places: once is enough */
+
         check = flux_log_check(log, place->id, place->offset);
 
         if (check && check != place->check) {
             return NGX_HTTP_FLUX_RESET_RECREATED;
         }
+
+        place->verified = 1;
     }
 
     if (flux_log_whole(log, node, place->id, place->offset)) {

@@ -7,10 +7,32 @@
 #include "ngx_http_flux_behind.h"
 
 
+/* 1: a partition waits to be placed.  A cursor may have a thousand places. */
+
+static ngx_uint_t
+ngx_http_flux_behind_some_unread(void)
+{
+    uint32_t     id;
+    flux_log_t  *log = &ngx_http_flux_hub.zone->log;
+
+    for (id = 0; id < log->header->npartitions; id++) {
+        if (log->partitions[id].feed != FLUX_NONE
+            && log->partitions[id].start < 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* The feed that a place may be of; some: of one of the partitions that wait. */
+
 static ngx_http_flux_feed_t *
 ngx_http_flux_behind_unread_feed(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_section_t *section, uint32_t fingerprint,
-    uint32_t number)
+    uint32_t number, ngx_uint_t some)
 {
     uint32_t                  id;
     ngx_uint_t                f, i;
@@ -35,7 +57,7 @@ ngx_http_flux_behind_unread_feed(ngx_http_flux_behind_t *behind,
             }
         }
 
-        for (id = 0; id < log->header->npartitions; id++) {
+        for (id = 0; some && id < log->header->npartitions; id++) {
             partition = &log->partitions[id];
 
             if (partition->feed == feed->slot && partition->start < 0
@@ -73,10 +95,12 @@ ngx_http_flux_behind_keep_unread(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_section_t *section)
 {
     size_t                         k;
-    ngx_uint_t                     i, n = section->places.nelts;
+    ngx_uint_t                     i, some, n = section->places.nelts;
     ngx_http_flux_feed_t          *feed;
     const flux_cursor_place_t     *known;
     ngx_http_flux_behind_place_t  *place;
+
+    some = ngx_http_flux_behind_some_unread();
 
     for (k = 0; k < section->cursor->nplaces; k++) {
 
@@ -94,7 +118,8 @@ ngx_http_flux_behind_keep_unread(ngx_http_flux_behind_t *behind,
         feed = i < n ? NULL
                      : ngx_http_flux_behind_unread_feed(behind, section,
                                                         known->fingerprint,
-                                                        known->partition);
+                                                        known->partition,
+                                                        some);
         if (feed == NULL) {
             continue;
         }
@@ -112,6 +137,7 @@ ngx_http_flux_behind_keep_unread(ngx_http_flux_behind_t *behind,
         place->check = known->check;
         place->given = known->offset;
         place->given_check = known->check;
+        place->verified = 0;
         section->unread++;
     }
 
@@ -159,12 +185,14 @@ void
 ngx_http_flux_behind_resolve(ngx_http_flux_behind_t *behind,
     ngx_http_flux_behind_section_t *section)
 {
-    ngx_uint_t                     i;
+    ngx_uint_t                     i, some;
     ngx_http_flux_behind_place_t  *place = section->places.elts;
 
     if (section->unread == 0) {
         return;
     }
+
+    some = ngx_http_flux_behind_some_unread();
 
     section->unread = 0;
 
@@ -179,7 +207,7 @@ ngx_http_flux_behind_resolve(ngx_http_flux_behind_t *behind,
         if (place[i].id == FLUX_NONE
             && ngx_http_flux_behind_unread_feed(behind, section,
                                                 place[i].fingerprint,
-                                                place[i].partition)
+                                                place[i].partition, some)
                != NULL)
         {
             section->unread++;

@@ -257,7 +257,8 @@ ngx_http_flux_state_t ngx_http_flux_state_now(ngx_http_flux_room_t *room,
     int64_t *since);
 
 /* {"type":"status",…} of a room; returns the text's end. */
-#define NGX_HTTP_FLUX_STATE_LEN  (NGX_INT64_LEN + 64)
+#define NGX_HTTP_FLUX_STATE_BEGIN  "{\"type\":\"status\",\"room\":\""
+#define NGX_HTTP_FLUX_STATE_LEN    (NGX_INT64_LEN + 64)
 u_char *ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room,
     ngx_http_flux_state_t state, int64_t since);
 

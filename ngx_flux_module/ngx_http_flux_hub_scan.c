@@ -219,10 +219,12 @@ ngx_http_flux_hub_entry(flux_entry_t *entry, uint64_t position)
 static void
 ngx_http_flux_hub_place(flux_entry_t *entry)
 {
-    int64_t                whole;
-    ngx_http_flux_hub_t   *hub = &ngx_http_flux_hub;
-    flux_cursor_place_t   *place;
-    ngx_http_flux_feed_t  *feed = hub->by_slot[entry->feed];
+    int64_t                     whole;
+    uint32_t                    i;
+    ngx_http_flux_hub_t        *hub = &ngx_http_flux_hub;
+    flux_cursor_place_t        *place;
+    ngx_http_flux_feed_t       *feed = hub->by_slot[entry->feed];
+    ngx_http_flux_positions_t  *positions;
 
     if (feed == NULL) {
         /* of another nginx.conf */
@@ -240,12 +242,14 @@ ngx_http_flux_hub_place(flux_entry_t *entry)
                                               NGX_HTTP_FLUX_POSITIONS_NEW, 0);
     }
 
-    if (hub->place_of[entry->partition] == FLUX_NONE) {
+    positions = &hub->positions[feed->index];
+    i = hub->place_of[entry->partition];
+
+    if (i >= positions->n || positions->ids[i] != entry->partition) {
         return;
     }
 
-    place = &hub->positions[feed->index].places[
-                                            hub->place_of[entry->partition]];
+    place = &positions->places[i];
     whole = hub->zone->log.partitions[entry->partition].whole;
 
     if (place->offset < whole && entry->offset >= whole) {

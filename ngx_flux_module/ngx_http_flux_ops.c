@@ -298,7 +298,8 @@ ngx_http_flux_op_change(ngx_http_flux_reader_t *reader,
     ngx_http_flux_channel_t  *channel;
 
     channel = ngx_http_flux_channel_get(addresses->elts, addresses->nelts,
-                                        NULL, reader->channel->pace);
+                                        reader->channel->keys,
+                                        reader->channel->pace);
     if (channel == NULL) {
         return NGX_ERROR;
     }

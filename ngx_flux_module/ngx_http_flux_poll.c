@@ -46,6 +46,28 @@ ngx_http_flux_poll_encoding(ngx_http_flux_reader_t *reader)
 }
 
 
+/* Where the frame has states of rooms, up to so many; anything may look so. */
+
+static ngx_uint_t
+ngx_http_flux_poll_find_states(ngx_str_t *frame, u_char **found, ngx_uint_t n)
+{
+    u_char      *p = frame->data, *end = frame->data + frame->len;
+    ngx_uint_t   i;
+
+    for (i = 0; i < n; i++) {
+        p = memmem(p, end - p, NGX_HTTP_FLUX_STATE_BEGIN,
+                   sizeof(NGX_HTTP_FLUX_STATE_BEGIN) - 1);
+        if (p == NULL) {
+            break;
+        }
+
+        found[i] = p++;
+    }
+
+    return i;
+}
+
+
 /*
  * Nobody tells a client that is away: who comes back is told of all its rooms
  * that are not live, but for those that the frame tells of by itself.
@@ -55,12 +77,17 @@ static void
 ngx_http_flux_poll_states(ngx_http_flux_reader_t *reader, ngx_str_t *frame,
     ngx_http_flux_text_t *text)
 {
-    u_char                 *p, *last;
+    u_char                 *p, *last, *end = frame->data + frame->len;
+    u_char                 *found[NGX_HTTP_FLUX_ROOMS_MAX * 2];
     int64_t                 since;
     size_t                  len;
-    ngx_uint_t              i;
+    ngx_uint_t              i, k, n;
     ngx_http_flux_room_t   *room;
     ngx_http_flux_state_t   state;
+
+    n = reader->resumed ? ngx_http_flux_poll_find_states(frame, found,
+                                                 NGX_HTTP_FLUX_ROOMS_MAX * 2)
+                        : 0;
 
     for (i = 0; reader->resumed && i < reader->channel->nrooms; i++) {
 
@@ -82,7 +109,15 @@ ngx_http_flux_poll_states(ngx_http_flux_reader_t *reader, ngx_str_t *frame,
 
         last = ngx_http_flux_state_message(p, room, state, since);
 
-        if (memmem(frame->data, frame->len, p, last - p) != NULL) {
+        for (k = 0; k < n; k++) {
+            if (end - found[k] >= last - p
+                && ngx_memcmp(found[k], p, last - p) == 0)
+            {
+                break;
+            }
+        }
+
+        if (k < n) {
             text->len = len;
             continue;
         }
@@ -141,6 +176,9 @@ ngx_http_flux_poll_send(ngx_http_flux_reader_t *reader, ngx_str_t *bytes,
     r->headers_out.content_length_n = b->last - b->pos;
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    /* no If-None-Match and the like: it is no page that a cache has */
+    r->disable_not_modified = 1;
 
     rc = ngx_http_send_header(r);
 

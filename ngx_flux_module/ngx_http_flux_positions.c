@@ -248,6 +248,13 @@ ngx_http_flux_positions_collect(ngx_http_flux_feed_t *feed, ngx_uint_t how,
 
         old = hub->place_of[id];
 
+        if (old != FLUX_NONE
+            && (old >= positions->n || positions->ids[old] != id))
+        {
+            /* it was another feed's, which is gone */
+            old = FLUX_NONE;
+        }
+
         if (how == NGX_HTTP_FLUX_POSITIONS_START) {
             places[n].offset = partition->last >= 0 ? partition->last + 1
                                                     : partition->next;

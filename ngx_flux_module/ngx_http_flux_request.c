@@ -145,6 +145,9 @@ ngx_http_flux_send_header(ngx_http_request_t *r)
 {
     ngx_int_t  rc;
 
+    /* no If-None-Match and the like: it is no page that a cache has */
+    r->disable_not_modified = 1;
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK) {

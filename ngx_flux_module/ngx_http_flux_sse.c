@@ -61,9 +61,9 @@ ngx_http_flux_sse_start(ngx_http_flux_reader_t *reader)
     r->keepalive = 0;
 
 #if (NGX_HTTP_GZIP)
-    /* frames go past the filters */
+    /* frames go past the filters, also past gunzip */
     r->gzip_tested = 1;
-    r->gzip_ok = 0;
+    r->gzip_ok = reader->compress;
 #endif
 
     rc = ngx_http_flux_send_header(r);

@@ -174,7 +174,7 @@ ngx_http_flux_state_message(u_char *p, ngx_http_flux_room_t *room,
 {
     static char  *names[] = { "live", "stale", "down" };
 
-    return ngx_sprintf(p, "{\"type\":\"status\",\"room\":\"%V\","
+    return ngx_sprintf(p, NGX_HTTP_FLUX_STATE_BEGIN "%V\","
                        "\"state\":\"%s\",\"since\":%L}",
                        &room->sn.str, names[state], since);
 }

@@ -110,6 +110,9 @@ ngx_http_flux_status_send(ngx_http_request_t *r, ngx_http_flux_text_t *text)
     r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.content_length_n = text->len;
 
+    /* no If-None-Match and the like: it is no page that a cache has */
+    r->disable_not_modified = 1;
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {

@@ -157,3 +157,32 @@ def test_a_reload_that_fails_changes_nothing(kafka, nginx, module):
     kafka.send(topic, {"n": 1}, key="k")
     reader.wait_value("f", "k", {"n": 1})
     assert n.workers() == workers and not reader.closed
+
+
+def test_who_reads_a_feed_that_a_reload_changes_is_let_go_by_the_old_worker(
+        kafka, nginx, module):
+    """With a pace the old worker goes on making frames from the index."""
+    topic, other = kafka.create_topic(), kafka.create_topic()
+
+    def conf(retain):
+        return (feed(topic, f"expire 1h; retain {retain};")
+                + feed(other, name="g") + "flux_drain 2s;")
+
+    n = nginx(kafka=kafka, http_conf=conf(1), server_conf="""
+              location = /live { flux_stream f g; flux_pace 50ms; }""")
+    kafka.send(topic, {"n": 0}, key="a")
+    readers = [Returning(alternating(n)) for _ in range(4)]
+    for reader in readers:
+        reader.stream.wait_value("f", "a", {"n": 0})
+    with Returnings(*readers), Load(kafka, other, 200) as load:
+        load.wait(100)
+        n.reload(http_conf=conf(2))
+        load.wait(600)
+        n.wait_old_workers_gone()
+    kafka.send(topic, {"n": 1}, key="a")
+    kafka.send(other, {"n": -1}, key="last")
+    for reader in readers:
+        wait_for(lambda: reader.look() or held(reader).get("last")
+                 == {"n": -1} and held(reader).get("a") == {"n": 1}, 20)
+        assert {m["reason"] for s in reader.streams
+                for m in s.of_type("end")} == {"reload"}

@@ -226,6 +226,23 @@ def test_variables_in_other_places(live):
     assert n.sse("/live").headers["x-transport"] == "sse"
 
 
+# --- what asks for a page that a cache has
+
+
+@pytest.mark.parametrize("header, value", [
+    ("If-None-Match", "*"), ("If-Match", '"x"'),
+    ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")])
+def test_a_condition_changes_no_answer(live, header, value):
+    n = live(server="location = /status { flux_status; }")
+    answer = n.get("/live", headers={header: value,
+                                     "Accept": "application/json"})
+    assert answer.status == 200
+    assert answer.json()[0]["type"] == "snapshot"
+    assert n.get("/status", headers={header: value}).status == 200
+    r = n.sse("/live", headers={header: value})
+    r.wait_snapshot("f")
+
+
 # --- time
 
 

@@ -416,3 +416,16 @@ def test_compressed_with_a_pace_and_keys(live, kafka):
         for r in readers:
             r.wait_value("f", "k3", ticker(turn * 100 + 23))
     assert {m["key"] for r in readers[4:] for m in r.updates("f")} == {"k3"}
+
+
+def test_gunzip_leaves_a_compressed_stream_as_it_is(live, kafka):
+    """nginx would say that it is plain; frames go past its filter."""
+    n = live(more="gunzip on;")
+    for compress in True, False:
+        r = n.sse("/live", compress=compress)
+        r.wait_snapshot("f")
+        assert r.headers.get("content-encoding") == ("gzip" if compress
+                                                     else None)
+        kafka.send(n.topic, ticker(77), key="k7")
+        r.wait_value("f", "k7", ticker(77))
+        r.close()

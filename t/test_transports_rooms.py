@@ -426,3 +426,28 @@ def test_a_cursor_of_some_keys_knows_nothing_of_others(rooms):
         assert keys(answer) == [found] and len(answer.messages) == 1
         again = n.poll("/live", key=other, cursor=answer.cursor, wait="1s")
         assert again.messages == []
+
+
+def test_a_stream_of_some_keys_stays_one(rooms):
+    """Also when it names no rooms to leave, or leaves the one it has."""
+    n = rooms()
+    for key in ("k", "l"):
+        n.send("b", {"n": key}, key)
+    n.reload(server_conf="location = /only { flux_stream b; "
+                         "flux_subscribe a b; }")
+    r = n.ws("/only", key=["k"])
+    r.wait_snapshot("b")
+    assert set(r.rooms["b"].values) == {"k"}
+    for rooms_left in [], ["a"], ["b"]:
+        r.send({"op": "unsubscribe", "rooms": rooms_left})
+        r.send({"op": "ping"})
+        r.wait(lambda s: len(s.of_type("pong")) >= 1)
+        if rooms_left == ["b"]:
+            r.send({"op": "subscribe", "rooms": ["b"]})
+            r.wait(lambda s: s.of_type("error")[-1:]
+                   and s.of_type("error")[-1]["code"] == "bad_request")
+        else:
+            n.send("b", {"n": 1}, "l")
+            n.send("b", {"n": len(rooms_left)}, "k")
+            r.wait_value("b", "k", {"n": len(rooms_left)})
+    assert {m["key"] for m in r.updates()} == {"k"}

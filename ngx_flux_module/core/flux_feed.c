@@ -95,6 +95,11 @@ flux_log_check(const flux_log_t *log, uint32_t partition, int64_t offset)
     uint64_t             position = log->partitions[partition].newest;
     const flux_entry_t  *entry;
 
+    if (offset <= log->partitions[partition].dropped) {
+        /* it has left the ring */
+        return 0;
+    }
+
     for (steps = 0; steps < FLUX_CHECK_STEPS; steps++) {
 
         if (!flux_log_reaches(log, position)) {
