@@ -68,7 +68,7 @@ append(uint32_t feed, uint32_t partition, int64_t offset, uint32_t n,
     what.offset = offset;
     what.check = 1;
     flux_message_measure(&m);
-    flux_log_describe(&what, &m);
+    flux_log_describe(&flux, &what, &m);
 
     dst = flux_log_reserve(&flux, &what);
 

@@ -350,7 +350,7 @@ ngx_http_flux_record_prepare(ngx_http_flux_consumer_t *consumer,
         return;
     }
 
-    flux_log_describe(&record->append, m);
+    flux_log_describe(&consumer->zone->log, &record->append, m);
 
     if (m->value != NULL || feed->room_rule == NGX_HTTP_FLUX_ROOM_NONE
         || feed->room_rule == NGX_HTTP_FLUX_ROOM_KEY)

@@ -17,7 +17,8 @@
 #define FLUX_ADDRESS_AHEAD  512
 
 
-static uint32_t flux_ahead_room_hash(uint32_t feed, const flux_message_t *m);
+static uint32_t flux_ahead_room_hash(const flux_log_t *log, uint32_t feed,
+    const flux_message_t *m);
 static uint32_t flux_ahead_node(const flux_log_t *log, uint32_t hash);
 static void flux_ahead_entry(const flux_log_t *log, uint64_t position,
     size_t length);
@@ -27,7 +28,8 @@ static size_t flux_ahead_fresh(uint64_t used, uint64_t size, size_t most,
 
 
 void
-flux_log_describe(flux_append_t *what, const flux_message_t *m)
+flux_log_describe(const flux_log_t *log, flux_append_t *what,
+    const flux_message_t *m)
 {
     what->ts = m->ts;
     what->kind = m->value ? FLUX_ENTRY_RECORD : FLUX_ENTRY_DELETE;
@@ -41,22 +43,24 @@ flux_log_describe(flux_append_t *what, const flux_message_t *m)
         return;
     }
 
-    what->room_hash = flux_ahead_room_hash(what->feed, m);
+    what->room_hash = flux_ahead_room_hash(log, what->feed, m);
 
     if (m->key_size) {
-        what->key_hash = flux_index_hash(what->feed, 0, m->key, m->key_size,
-                                         FLUX_NODE_KEY);
+        what->key_hash = flux_index_hash(log, what->feed, 0, m->key,
+                                         m->key_size, FLUX_NODE_KEY);
     }
 }
 
 
 static uint32_t
-flux_ahead_room_hash(uint32_t feed, const flux_message_t *m)
+flux_ahead_room_hash(const flux_log_t *log, uint32_t feed,
+    const flux_message_t *m)
 {
     uint8_t  address[FLUX_ADDRESS_AHEAD];
 
     if (m->room == NULL) {
-        return flux_index_hash(feed, 0, m->feed, m->feed_size, FLUX_NODE_ROOM);
+        return flux_index_hash(log, feed, 0, m->feed, m->feed_size,
+                               FLUX_NODE_ROOM);
     }
 
     if (m->address_length > sizeof(address)) {
@@ -67,7 +71,7 @@ flux_ahead_room_hash(uint32_t feed, const flux_message_t *m)
     address[m->feed_size] = '/';
     memcpy(address + m->feed_size + 1, m->room, m->room_size);
 
-    return flux_index_hash(feed, 0, address, m->address_length,
+    return flux_index_hash(log, feed, 0, address, m->address_length,
                            FLUX_NODE_ROOM);
 }
 

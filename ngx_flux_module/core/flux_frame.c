@@ -336,6 +336,39 @@ flux_hash(uint64_t state, const void *p, size_t size)
 }
 
 
+/*
+ * A product of two words, folded: who does not know the key can tell neither
+ * what comes of a word nor which two give the same.
+ */
+
+static uint64_t
+flux_hash_fold(uint64_t state, uint64_t key)
+{
+    unsigned __int128  product = (unsigned __int128) state * key;
+
+    return (uint64_t) product ^ (uint64_t) (product >> 64);
+}
+
+
+uint64_t
+flux_hash_keyed(const uint64_t key[2], uint64_t start, const void *p,
+    size_t size)
+{
+    uint64_t        state = key[0] ^ start ^ (uint64_t) size << 32;
+    const uint8_t  *byte = p;
+
+    for ( /* void */ ; size >= 8; size -= 8, byte += 8) {
+        state = flux_hash_fold(state ^ flux_word(byte), key[1]);
+    }
+
+    if (size) {
+        state = flux_hash_fold(state ^ flux_tail(byte, size), key[1]);
+    }
+
+    return flux_hash_fold(state, key[1]);
+}
+
+
 uint16_t
 flux_record_check(const uint8_t *key, size_t key_size, const uint8_t *value,
     size_t value_size, int64_t ts)

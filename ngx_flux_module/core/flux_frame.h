@@ -77,6 +77,13 @@ uint16_t flux_record_check(const uint8_t *key, size_t key_size,
 #define FLUX_HASH_FACTOR  UINT64_C(0x9e3779b97f4a7c15)
 uint64_t flux_hash(uint64_t state, const void *p, size_t size);
 
+/*
+ * For tables whose keys a stranger chooses: with a key that nobody else knows
+ * (its second half odd) nobody can make many texts of one hash.
+ */
+uint64_t flux_hash_keyed(const uint64_t key[2], uint64_t start, const void *p,
+    size_t size);
+
 static inline uint32_t
 flux_hash_end(uint64_t state)
 {

@@ -12,26 +12,25 @@ static void flux_index_lost(flux_lost_t *lost, const flux_entry_t *entry);
 
 
 uint32_t
-flux_index_hash(uint32_t feed, uint32_t room, const uint8_t *text,
-    size_t length, uint32_t type)
+flux_index_hash(const flux_log_t *log, uint32_t feed, uint32_t room,
+    const uint8_t *text, size_t length, uint32_t type)
 {
-    uint64_t  hash;
-
-    hash = flux_hash(FLUX_HASH_START ^ feed, text, length);
+    uint64_t  start = feed;
 
     if (type == FLUX_NODE_KEY && length == 0) {
-        hash = flux_hash(hash, &room, sizeof(room));
+        start |= (uint64_t) room << 32;
     }
 
-    return (flux_hash_end(hash) & ~3u) | type;
+    return ((uint32_t) flux_hash_keyed(log->header->key, start, text, length)
+            & ~3u) | type;
 }
 
 
 static uint32_t
-flux_index_key_hash(const flux_entry_t *entry)
+flux_index_key_hash(const flux_log_t *log, const flux_entry_t *entry)
 {
-    return flux_index_hash(entry->feed, entry->room, flux_entry_key(entry),
-                           entry->key_length, FLUX_NODE_KEY);
+    return flux_index_hash(log, entry->feed, entry->room,
+                           flux_entry_key(entry), entry->key_length, FLUX_NODE_KEY);
 }
 
 
@@ -184,8 +183,8 @@ flux_log_find_room(const flux_log_t *log, uint32_t feed,
     const uint8_t *address, size_t length)
 {
     return flux_index_find_room(log, feed,
-                                flux_index_hash(feed, 0, address, length,
-                                                FLUX_NODE_ROOM),
+                                flux_index_hash(log, feed, 0, address,
+                                                length, FLUX_NODE_ROOM),
                                 address, length);
 }
 
@@ -230,8 +229,8 @@ flux_log_find_key(const flux_log_t *log, uint32_t feed, uint32_t room,
     const uint8_t *text, size_t length)
 {
     return flux_index_find_key(log, feed, room,
-                               flux_index_hash(feed, room, text, length,
-                                               FLUX_NODE_KEY),
+                               flux_index_hash(log, feed, room, text,
+                                               length, FLUX_NODE_KEY),
                                text, length);
 }
 
@@ -241,7 +240,7 @@ flux_index_key_of(const flux_log_t *log, const flux_entry_t *entry,
     uint32_t hash)
 {
     if (hash == 0) {
-        hash = flux_index_key_hash(entry);
+        hash = flux_index_key_hash(log, entry);
     }
 
     return flux_index_find_key(log, entry->feed, entry->room, hash,
@@ -298,8 +297,8 @@ flux_index_add_room(flux_log_t *log, flux_entry_t *entry, uint64_t position,
     const uint8_t  *address = flux_entry_address(entry);
 
     if (hash == 0) {
-        hash = flux_index_hash(entry->feed, 0, address, entry->address_length,
-                               FLUX_NODE_ROOM);
+        hash = flux_index_hash(log, entry->feed, 0, address,
+                               entry->address_length, FLUX_NODE_ROOM);
     }
 
     node = flux_index_find_room(log, entry->feed, hash, address,
@@ -507,7 +506,7 @@ flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position,
     flux_feed_t  *feed = &log->header->feeds[entry->feed];
 
     if (node == FLUX_NONE) {
-        node = flux_index_take(log, hash ? hash : flux_index_key_hash(entry));
+        node = flux_index_take(log, hash ? hash : flux_index_key_hash(log, entry));
         key = flux_log_key(log, node);
         key->feed = entry->feed;
         key->room = entry->room;

@@ -60,7 +60,7 @@ void flux_index_remove_feed(flux_log_t *log, uint32_t feed, uint64_t topic);
 /* Rebuilds all from the entries between tail and head; FLUX_FULL: no memory. */
 flux_status_t flux_index_rebuild(flux_log_t *log);
 
-uint32_t flux_index_hash(uint32_t feed, uint32_t room,
+uint32_t flux_index_hash(const flux_log_t *log, uint32_t feed, uint32_t room,
     const uint8_t *text, size_t length, uint32_t type);
 
 /* The node of the entry's key. */

@@ -5,6 +5,7 @@
 #include "flux_ring.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 #define FLUX_LOG_MAGIC    UINT64_C(0x666c75786c6f6731)  /* "fluxlog1" */
 #define FLUX_LOG_VERSION  8
@@ -116,6 +117,14 @@ flux_log_format(flux_log_t *log, void *area, size_t size)
     }
 
     flux_index_empty(log);
+
+    if (getrandom(h->key, sizeof(h->key), GRND_NONBLOCK) != sizeof(h->key)) {
+        /* so early that there is no chance yet: where the kernel put us */
+        h->key[0] = (uintptr_t) area;
+        h->key[1] = (uintptr_t) &log * FLUX_HASH_FACTOR;
+    }
+
+    h->key[1] |= 1;
 
     /* the first lap is number one, so that no entry stands at position 0 */
     h->tail = h->ring_size;

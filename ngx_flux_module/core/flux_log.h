@@ -218,6 +218,7 @@ typedef struct {
     uint32_t          id;               /* whose ordinals these are: the */
                                         /*   caller's, set after formatting */
     uint64_t          records;          /* entries between tail and head */
+    uint64_t          key[2];           /* of the index's hashes: a secret */
 
     flux_feed_t       feeds[FLUX_LOG_FEEDS];
 } flux_log_header_t;
@@ -413,7 +414,8 @@ typedef struct {
 } flux_append_t;
 
 /* What a measured message says of itself; `feed` is there already. */
-void flux_log_describe(flux_append_t *what, const flux_message_t *m);
+void flux_log_describe(const flux_log_t *log, flux_append_t *what,
+    const flux_message_t *m);
 
 /*
  * Steps towards what flux_log_append() will look at: a writer with many

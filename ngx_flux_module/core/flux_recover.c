@@ -147,7 +147,7 @@ flux_index_rebuild_room(flux_log_t *log, const flux_entry_t *entry,
 
     memset(room, 0, sizeof(flux_node_t));
     memset(flux_log_lost(log, entry->room), 0, sizeof(flux_lost_t));
-    room->hash = flux_index_hash(entry->feed, 0, flux_entry_address(entry),
+    room->hash = flux_index_hash(log, entry->feed, 0, flux_entry_address(entry),
                                  entry->address_length, FLUX_NODE_ROOM);
     flux_index_new_room(log, entry->room, entry, at);
     log->header->free_count--;
@@ -275,7 +275,7 @@ flux_index_end_of(const flux_log_t *log, const flux_index_ends_t *ends,
     const flux_entry_t  *other;
 
     /* one room is of one feed */
-    i = flux_index_hash(entry->room, entry->room, flux_entry_key(entry),
+    i = flux_index_hash(log, entry->room, entry->room, flux_entry_key(entry),
                         entry->key_length, FLUX_NODE_KEY) >> 2;
 
     for (i &= ends->mask; ends->positions[i]; i = (i + 1) & ends->mask) {

@@ -438,7 +438,7 @@ model_writer_consume(model_writer_t *w, uint32_t number)
     what.offset = p->next;
     what.check = (uint16_t) (number + 1);
     (void) model_message(NULL, &m, number, p->next, &content, room);
-    flux_log_describe(&what, &m);
+    flux_log_describe(&w->log, &what, &m);
 
     for (step = 0; step < FLUX_AHEAD_STEPS; step++) {
         flux_log_ahead(&w->log, &what, (flux_ahead_t) step);

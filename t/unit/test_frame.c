@@ -62,17 +62,20 @@ typedef struct {
 /* How many texts share a place with one before? */
 
 static int
-sharing(const pattern_t *pattern, unsigned shift)
+sharing(const pattern_t *pattern, const uint64_t *key, unsigned shift)
 {
     int       i, length, shared = 0;
     char      text[64], taken[PLACES] = { 0 };
+    size_t    size;
     uint32_t  place;
 
     for (i = 0; i < TEXTS; i++) {
         length = snprintf(text, sizeof(text), "%s%0*d%s", pattern->head,
                           pattern->width, i, pattern->tail);
-        place = flux_hash_end(flux_hash(FLUX_HASH_START, text,
-                                        (size_t) length)) >> shift;
+        size = (size_t) length;
+        place = key ? (uint32_t) flux_hash_keyed(key, 0, text, size)
+                    : flux_hash_end(flux_hash(FLUX_HASH_START, text, size));
+        place >>= shift;
         shared += taken[place % PLACES];
         taken[place % PLACES] = 1;
     }
@@ -85,6 +88,8 @@ static void
 test_texts_that_differ_in_a_few_digits_are_hashed_apart(void **state)
 {
     size_t           i;
+    unsigned         shift;
+    const uint64_t   key[2] = { 0x3141592653589793, 0x2384626433832795 };
     const pattern_t  patterns[] = {
         { "", 1, "" }, { "k", 1, "" }, { "user", 4, "" }, { "", 8, "" },
         { "", 7, "" }, { "room/", 1, "" }, { "abcdefgh", 1, "" },
@@ -97,9 +102,12 @@ test_texts_that_differ_in_a_few_digits_are_hashed_apart(void **state)
     /* by chance it is one in four */
 
     for (i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
-        assert_in_range(sharing(&patterns[i], 0), 0, TEXTS * 3 / 10);
-        assert_in_range(sharing(&patterns[i], 2), 0, TEXTS * 3 / 10);
-        assert_in_range(sharing(&patterns[i], 16), 0, TEXTS * 3 / 10);
+        for (shift = 0; shift <= 16; shift += 2) {
+            assert_in_range(sharing(&patterns[i], NULL, shift), 0,
+                            TEXTS * 3 / 10);
+            assert_in_range(sharing(&patterns[i], key, shift), 0,
+                            TEXTS * 3 / 10);
+        }
     }
 }
 
@@ -149,6 +157,39 @@ test_each_part_of_a_record_counts_in_its_check(void **state)
 }
 
 
+/* Two texts that an enemy has made to have one hash. */
+
+static void
+test_a_key_keeps_made_up_collisions_apart(void **state)
+{
+    size_t          i;
+    uint64_t        a[2], b[2];
+    const uint64_t  one[2] = { 0x0123456789abcdef, 0xfedcba9876543211 };
+    const uint64_t  other[2] = { 0x0123456789abcdee, 0xfedcba9876543211 };
+
+    (void) state;
+
+    for (i = 0; i < 1000; i++) {
+        a[0] = 0x6161616161616161 + i;
+        b[0] = 0x6262626262626262 + i * 3;
+        a[1] = 0x6363636363636363;
+        b[1] = a[1] ^ flux_hash(FLUX_HASH_START, &a[0], 8)
+                    ^ flux_hash(FLUX_HASH_START, &b[0], 8);
+
+        assert_int_equal(flux_hash(FLUX_HASH_START, a, 16),
+                         flux_hash(FLUX_HASH_START, b, 16));
+        assert_int_not_equal(flux_hash_keyed(one, 0, a, 16),
+                             flux_hash_keyed(one, 0, b, 16));
+        assert_int_not_equal(flux_hash_keyed(one, 0, a, 16),
+                             flux_hash_keyed(other, 0, a, 16));
+        assert_int_not_equal(flux_hash_keyed(one, 0, a, 16),
+                             flux_hash_keyed(one, 1, a, 16));
+        assert_int_not_equal(flux_hash_keyed(one, 0, a, 16),
+                             flux_hash_keyed(one, 0, a, 15));
+    }
+}
+
+
 int
 main(void)
 {
@@ -156,7 +197,8 @@ main(void)
         cmocka_unit_test(test_numbers_are_written_as_printf_does),
         cmocka_unit_test(
             test_texts_that_differ_in_a_few_digits_are_hashed_apart),
-        cmocka_unit_test(test_each_part_of_a_record_counts_in_its_check)
+        cmocka_unit_test(test_each_part_of_a_record_counts_in_its_check),
+        cmocka_unit_test(test_a_key_keeps_made_up_collisions_apart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

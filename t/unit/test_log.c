@@ -64,7 +64,7 @@ try_put(uint32_t part, int64_t offset, const char *room, const char *key,
     what.offset = offset;
     what.check = (uint16_t) (offset * 3 + 1);
     flux_message_measure(&m);
-    flux_log_describe(&what, &m);
+    flux_log_describe(&flux, &what, &m);
 
     dst = flux_log_reserve(&flux, &what);
 
