@@ -173,6 +173,13 @@ ngx_http_flux_behind_judge_room(ngx_http_flux_behind_t *behind,
 }
 
 
+static ngx_uint_t
+ngx_http_flux_behind_hears(ngx_http_flux_feed_t *feed)
+{
+    return ngx_http_flux_hub.zone->shared->clusters[feed->cluster->index].up;
+}
+
+
 /* NONE: the room can go on from this place. */
 
 static ngx_http_flux_reset_t
@@ -198,8 +205,12 @@ ngx_http_flux_behind_judge_place(ngx_http_flux_behind_t *behind,
 
         behind->ahead = 1;
 
+        /* where nothing is heard of the partition, nobody can tell */
+
         return partition->high_watermark >= 0
                && place->offset > partition->high_watermark
+               && !partition->down
+               && ngx_http_flux_behind_hears(room->room->feed)
                && ngx_current_msec - behind->since > NGX_HTTP_FLUX_AHEAD_TIME
                ? NGX_HTTP_FLUX_RESET_RECREATED : NGX_HTTP_FLUX_RESET_NONE;
     }

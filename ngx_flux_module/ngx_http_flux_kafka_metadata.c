@@ -674,10 +674,15 @@ ngx_http_flux_source_enter(ngx_http_flux_source_t *source)
                                    (uint32_t) source->number, 0);
 
             if (n == FLUX_NONE) {
-                ngx_log_error(NGX_LOG_ERR, topic->consumer->log, 0,
-                              "flux zone \"%V\" has no place for partition "
-                              "%V[%D]", &topic->consumer->zone->name,
-                              &topic->name, source->number);
+
+                if (ngx_http_flux_kafka_may_log(topic->consumer)) {
+                    ngx_log_error(NGX_LOG_ERR, topic->consumer->log, 0,
+                                  "flux zone \"%V\" has no place for "
+                                  "partition %V[%D]",
+                                  &topic->consumer->zone->name, &topic->name,
+                                  source->number);
+                }
+
                 continue;
             }
 

@@ -10,6 +10,8 @@ static void ngx_http_flux_offsets_add(ngx_http_flux_question_t *question,
 static ngx_int_t ngx_http_flux_offsets_get(
     ngx_http_flux_question_t *question, size_t list,
     ngx_http_flux_source_t *source, int64_t *offset);
+static ngx_uint_t ngx_http_flux_source_knows_start(
+    ngx_http_flux_source_t *source, ngx_http_flux_question_t *question);
 static ngx_uint_t ngx_http_flux_source_foreign(
     ngx_http_flux_source_t *source, int64_t high);
 static void ngx_http_flux_source_place(ngx_http_flux_source_t *source,
@@ -147,7 +149,8 @@ ngx_http_flux_kafka_offsets(ngx_http_flux_consumer_t *consumer,
             || ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_LOW, source,
                                          &low) != NGX_OK
             || ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_HIGH, source,
-                                         &high) != NGX_OK)
+                                         &high) != NGX_OK
+            || !ngx_http_flux_source_knows_start(source, question))
         {
             ngx_http_flux_kafka_source_down(source, list->elems[i].err
                                               ? list->elems[i].err
@@ -163,6 +166,35 @@ ngx_http_flux_kafka_offsets(ngx_http_flux_consumer_t *consumer,
     }
 
     ngx_http_flux_kafka_unlock(consumer);
+}
+
+
+/* Was it told where a feed with `start TIME` begins?  Else it is asked again. */
+
+static ngx_uint_t
+ngx_http_flux_source_knows_start(ngx_http_flux_source_t *source,
+    ngx_http_flux_question_t *question)
+{
+    int64_t            offset;
+    ngx_uint_t         i;
+    flux_partition_t  *p;
+
+    for (i = 0; i < source->topic->feeds.nelts; i++) {
+        p = ngx_http_flux_partition(source, i);
+
+        if (p != NULL && p->start == NGX_HTTP_FLUX_UNREAD
+            && source->positions[i].feed->start
+               != NGX_HTTP_FLUX_START_BEGINNING
+            && source->positions[i].feed->start != NGX_HTTP_FLUX_START_END
+            && ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_TIME + i,
+                                         source, &offset)
+               != NGX_OK)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -407,6 +439,22 @@ ngx_http_flux_kafka_reset_topic(ngx_http_flux_topic_t *topic)
         flux_log_reset_topic(log, feed->slot, topic->hash,
                              topic->fingerprint);
 
+        /*
+         * All of them, also those that the topic does not have now: they are
+         * let go.  In the same cluster it was made while we looked on.
+         * Another cluster has a past of its own.
+         */
+
+        for (n = 0; n < log->header->npartitions; n++) {
+            p = &log->partitions[n];
+
+            if (p->feed == feed->slot && p->topic == topic->hash) {
+                p->start = (old == topic->fingerprint)
+                           ? NGX_HTTP_FLUX_UNREAD_YOUNG
+                           : NGX_HTTP_FLUX_UNREAD;
+            }
+        }
+
         for (n = 0; n < topic->sources.nelts; n++) {
             source = ngx_http_flux_sources(topic)[n];
             position = &source->positions[i];
@@ -416,19 +464,6 @@ ngx_http_flux_kafka_reset_topic(ngx_http_flux_topic_t *topic)
                                                topic->hash,
                                                (uint32_t) source->number);
 
-            if (position->partition == FLUX_NONE) {
-                continue;
-            }
-
-            p = ngx_http_flux_partition(source, i);
-
-            /*
-             * In the same cluster it was made while we looked on.  Another
-             * cluster has a past of its own.
-             */
-
-            p->start = (old == topic->fingerprint)
-                       ? NGX_HTTP_FLUX_UNREAD_YOUNG : NGX_HTTP_FLUX_UNREAD;
         }
 
         topic->consumer->changed |= UINT64_C(1) << feed->slot;
@@ -455,9 +490,17 @@ ngx_http_flux_kafka_suspect(ngx_http_flux_consumer_t *consumer,
 
     for (i = 0; i < consumer->topics.nelts; i++) {
 
+        /* the name may be part of a thread's, which stands before it */
+
         p = ngx_strstr(line, topics[i]->name.data);
 
-        if (p == NULL || ngx_strncmp(p + topics[i]->name.len, " [", 2) != 0) {
+        while (p != NULL
+               && ngx_strncmp(p + topics[i]->name.len, " [", 2) != 0)
+        {
+            p = ngx_strstr(p + 1, topics[i]->name.data);
+        }
+
+        if (p == NULL) {
             continue;
         }
 

@@ -3,6 +3,7 @@ held back or answered with a reset, never with silence or a step back."""
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -357,3 +358,35 @@ def test_node_that_lags_holds_back_what_the_reader_has_seen(
     for node, cursor in (ahead, reader.cursor), (lagging, first.cursor):
         frame = node.poll("/live", cursor=cursor, wait="0s")
         assert [m for m in frame.messages if m["type"] != "cursor"] == []
+
+
+def test_node_that_lags_and_has_lost_its_cluster_takes_no_topic_for_another(
+        own_kafka, nginx, module, transport):
+    """What it last heard of the topic's end is no news."""
+    kafka = own_kafka
+    topic = kafka.create_topic()
+    ahead, lagging = [nginx(kafka=kafka, http_conf=feed(topic),
+                            server_conf=LIVE) for _ in range(2)]
+    kafka.send(topic, {"n": 1}, key="k")
+    first = getattr(ahead, transport)("/live")
+    first.wait_value("f", "k", {"n": 1})
+    wait_for(lambda: lagging.status()["feeds"]["f"]["records"] == 1, 10)
+    writer = lagging.writer
+    os.kill(writer, signal.SIGSTOP)
+    try:
+        for i in range(2, 8):
+            kafka.send(topic, {"n": i}, key="k")
+        first.wait_value("f", "k", {"n": 7})
+        kafka.kill()
+    finally:
+        os.kill(writer, signal.SIGCONT)
+    wait_for(lambda: lagging.status()["clusters"]["main"]["state"] == "down",
+             20)
+    reader = lagging.again(first)
+    time.sleep(3)       # twice what it takes where the cluster answers
+    check_no_reset(reader.messages)
+    kafka.start()
+    kafka.send(topic, {"n": 8}, key="k")
+    reader.wait_value("f", "k", {"n": 8}, timeout=30)
+    assert reader.data() == [{"n": 8}]
+    check_no_reset(reader.messages)
