@@ -363,7 +363,9 @@ flux_fetcher_limited(flux_fetcher_t *fetcher, flux_job_t *job,
     if (wait < 0) {
         wait = FLUX_LIMITED_BASE_MS / 2
                + flux_backoff(&fetcher->random, FLUX_LIMITED_BASE_MS,
-                              FLUX_LIMITED_CAP_MS, fetcher->limited);
+                              FLUX_LIMITED_CAP_MS,
+                              fetcher->options.separate ? job->attempt++
+                                                        : fetcher->limited);
     }
 
     flux_breaker_cancel(job->breaker);

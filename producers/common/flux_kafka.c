@@ -189,7 +189,10 @@ flux_kafka_report(flux_kafka_t *kafka, const rd_kafka_message_t *message)
 
     /* too large, say: the same record would fail again and again */
 
-    if (message->err > 0) {
+    if (message->err > 0
+        && rd_kafka_fatal_error(kafka->rk, NULL, 0)
+           == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
         if (flux_kafka_is_news(kafka, message->err)) {
             flux_log(kafka->log, FLUX_FAIL, "topic %s refused a record: %s",
                      topic->name, rd_kafka_err2str(message->err));

@@ -156,6 +156,7 @@ flux_record_new(const flux_topic_t *topic, const char *key, size_t key_len,
     }
 
     record->hash = hash;
+    record->returned = 0;
     record->topic = topic;
     record->key_len = key_len;
     record->value_len = value_len;
@@ -220,16 +221,22 @@ flux_outbox_put(flux_outbox_t *box, const flux_topic_t *topic,
 }
 
 
+/*
+ * They come back in the order in which they were sent: of two of one key the
+ * later one stays, unless a newer one has been put in meanwhile.
+ */
+
 flux_rc_t
 flux_outbox_return(flux_outbox_t *box, const flux_topic_t *topic,
     const char *key, size_t key_len, const char *value, size_t value_len)
 {
     uint32_t        hash;
-    flux_record_t  *record;
+    flux_record_t  *record, *old, *before;
 
     hash = flux_outbox_hash(topic, key, key_len);
+    old = *flux_outbox_find(box, topic, key, key_len, hash);
 
-    if (*flux_outbox_find(box, topic, key, key_len, hash) != NULL) {
+    if (old != NULL && !old->returned) {
         box->replaced++;
         return FLUX_OK;
     }
@@ -243,7 +250,16 @@ flux_outbox_return(flux_outbox_t *box, const flux_topic_t *topic,
         return FLUX_NOMEM;
     }
 
-    flux_outbox_insert(box, record, box->first);
+    record->returned = 1;
+    before = box->first;
+
+    if (old != NULL) {
+        before = old->next;
+        flux_outbox_remove(box, old);
+        box->replaced++;
+    }
+
+    flux_outbox_insert(box, record, before);
     flux_outbox_trim(box);
 
     return FLUX_OK;

@@ -24,6 +24,7 @@ struct flux_record_s {
     flux_record_t       *prev;
     flux_record_t       *chain;
     uint32_t             hash;
+    int                  returned;      /* was sent, and not acknowledged */
     const flux_topic_t  *topic;
     size_t               key_len;
     size_t               value_len;

@@ -280,6 +280,12 @@ flux_rss_read(const char *text, size_t len, char *name, size_t name_size,
         return FLUX_INVALID;
     }
 
+    if (document->intSubset != NULL && document->intSubset->entities != NULL) {
+        /* of its own making: a few could stand for gigabytes of text */
+        xmlFreeDoc(document);
+        return FLUX_INVALID;
+    }
+
     rc = flux_feed_read(xmlDocGetRootElement(document), name, name_size,
                         handler, arg);
     xmlFreeDoc(document);

@@ -96,10 +96,12 @@ flux_tag(const char *p)
 void
 flux_plain_text(char *out, size_t size, const char *html)
 {
-    char    bytes[8];
-    size_t  n, len, taken;
-    int     space;
+    char         bytes[8];
+    size_t       n, len, taken;
+    int          space;
+    const char  *end;
 
+    end = html + strlen(html);
     n = 0;
     space = 0;
 
@@ -116,7 +118,7 @@ flux_plain_text(char *out, size_t size, const char *html)
 
         if (taken == 0) {
             taken = len = flux_utf8_length((const unsigned char *) html,
-                                           strlen(html));
+                                           (size_t) (end - html));
             if (taken == 0) {
                 html++;
                 continue;

@@ -78,6 +78,7 @@ flux_air_parse(void *self, const char *job, const flux_reply_t *reply,
 
     free(city->air);
     city->air = fragment;
+    city->air_source = reply->source;
 
     /* a live forecast goes with live air, a replayed with replayed */
 

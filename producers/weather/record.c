@@ -102,7 +102,10 @@ flux_weather_publish(flux_weather_t *weather, flux_city_t *city,
     flux_buffer_append(&value, ",", 1);
     flux_buffer_text(&value, city->forecast);
     flux_buffer_append(&value, ",", 1);
-    flux_buffer_text(&value, (city->air != NULL)
+    /* air that was made up is in no record that says it is live */
+
+    flux_buffer_text(&value, (city->air != NULL
+                              && city->air_source == city->source)
                              ? city->air
                              : "\"aqi\":null,\"european_aqi\":null,"
                                "\"pm2_5\":null,\"pm10\":null");

@@ -209,6 +209,7 @@ flux_weather_simulate_city(flux_weather_t *weather, flux_city_t *city)
     city->forecast = flux_simulated_members(weather, city, 0);
     city->air = flux_simulated_members(weather, city, 1);
     city->source = FLUX_SIMULATED;
+    city->air_source = FLUX_SIMULATED;
 
     flux_weather_publish(weather, city, "simulated");
 }

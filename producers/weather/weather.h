@@ -42,7 +42,8 @@ struct flux_city_s {
     /* members of the record, without braces: what was read last */
     char          *forecast;
     char          *air;
-    flux_source_t  source;
+    flux_source_t  source;          /* of the forecast */
+    flux_source_t  air_source;
 
     /* the simulation; tenths of a degree */
     int            temperature;

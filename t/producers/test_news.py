@@ -141,6 +141,10 @@ LAUGHS = """<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "ha">""" + "".join(
 <item><title>&j;</title><link>https://x.example/1</link></item></channel>
 </rss>"""
 
+ENTITIES = f"""<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "{'x' * 1000}">
+]><rss version="2.0"><channel><title>x</title><item><title>{'&a;' * 100}
+</title><link>https://x.example/1</link></item></channel></rss>"""
+
 EXTERNAL = """<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY f SYSTEM
 "file:///etc/passwd">]><rss version="2.0"><channel><title>x</title>
 <item><title>got &f;</title><link>https://x.example/1</link></item></channel>
@@ -149,8 +153,9 @@ EXTERNAL = """<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY f SYSTEM
 
 @pytest.mark.parametrize("bad", [
     "", "<rss>", "{}", "<html><body>not a feed</body></html>", RSS[:300],
-    LAUGHS, "<a>" * 5000], ids=["empty", "open", "json", "html", "cut",
-                                "laughs", "deep"])
+    LAUGHS, ENTITIES, "<a>" * 5000], ids=["empty", "open", "json", "html",
+                                          "cut", "laughs", "entities",
+                                          "deep"])
 def test_what_is_no_feed_is_refused_and_costs_nothing(run, stub, bad):
     stub.route("/rss", xml(bad), xml(RSS))
     program = news(run, stub)

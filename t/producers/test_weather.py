@@ -144,6 +144,22 @@ def test_air_that_is_missing_delays_no_forecast(run, stub):
     assert record["aqi"] is None and record["temperature_c"] == 13.4
 
 
+def test_made_up_air_is_in_no_live_record(run, stub):
+    """The provider comes back, and its air does not, or later."""
+    dead = reply(b"", 500)
+    serve(stub, place=dead, forecast=dead, air=dead)
+    program = weather(run, stub, "--provider", "auto", "--grace", "500ms",
+                      "--interval", "1s")
+    made_up = program.wait_records(1, 20)[0]
+    assert made_up["source"] == "simulated" and made_up["aqi"] is not None
+    serve(stub, air=dead)
+    wait_for(lambda: [r for r in program.records if r["source"] == "live"],
+             60)
+    live, = [r for r in program.records if r["source"] == "live"][:1]
+    assert live["temperature_c"] == 13.4
+    assert live["aqi"] is None and live["pm2_5"] is None
+
+
 def test_polar_day_without_sunrise_is_still_weather(run, stub):
     serve(stub, forecast=FORECAST.replace(
         '"sunrise":["2026-11-25T08:15","2026-11-26T08:16"],', ""))

@@ -93,6 +93,28 @@ test_returned_record_goes_first_but_never_over_a_newer_one(void **state)
 
 
 static void
+test_of_two_returned_records_of_a_key_the_later_one_stays(void **state)
+{
+    flux_outbox_t  box;
+
+    (void) state;
+    assert_int_equal(flux_outbox_init(&box, 100, 100000), FLUX_OK);
+
+    give_back(&box, &topic_a, "paris", "first");
+    give_back(&box, &topic_a, "rome", "first");
+    give_back(&box, &topic_a, "paris", "second");
+    put(&box, &topic_a, "rome", "new");
+    give_back(&box, &topic_a, "rome", "second");
+
+    assert_int_equal(box.count, 2);
+    assert_next(&box, &topic_a, "rome", "new");
+    assert_next(&box, &topic_a, "paris", "second");
+
+    flux_outbox_free(&box);
+}
+
+
+static void
 test_bounds_hold_and_the_oldest_leaves(void **state)
 {
     int            i;
@@ -133,6 +155,8 @@ main(void)
         cmocka_unit_test(test_newest_record_of_a_key_takes_its_place),
         cmocka_unit_test(
             test_returned_record_goes_first_but_never_over_a_newer_one),
+        cmocka_unit_test(
+            test_of_two_returned_records_of_a_key_the_later_one_stays),
         cmocka_unit_test(test_bounds_hold_and_the_oldest_leaves),
     };
 

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -83,6 +84,28 @@ test_markup_becomes_plain_text(void **state)
 }
 
 
+/* looking for the end at each of them would take a minute */
+
+static void
+test_two_megabytes_of_blanks_are_one(void **state)
+{
+    char    *html;
+    size_t   size = 2 * 1024 * 1024;
+
+    (void) state;
+
+    html = malloc(size + 8);
+    assert_non_null(html);
+
+    memset(html, ' ', size);
+    memcpy(html, "a", 1);
+    memcpy(html + size, "b", 2);
+    assert_plain(html, "a b");
+
+    free(html);
+}
+
+
 static void
 test_text_is_cut_between_characters(void **state)
 {
@@ -145,6 +168,7 @@ main(void)
         cmocka_unit_test(test_dates_of_rss_and_atom),
         cmocka_unit_test(test_what_is_no_date_is_zero),
         cmocka_unit_test(test_markup_becomes_plain_text),
+        cmocka_unit_test(test_two_megabytes_of_blanks_are_one),
         cmocka_unit_test(test_text_is_cut_between_characters),
         cmocka_unit_test(test_sha1_and_the_handshakes_answer),
     };
