@@ -89,7 +89,7 @@ export class Room extends Emitter {
         const { type, key, ts } = message;
 
         if (type === "snapshot") {
-            (this.parts ??= []).push(...message.items);
+            this.parts = [...this.parts ?? [], ...message.items];
             if (message.more) {
                 return;
             }
@@ -156,7 +156,7 @@ const TRANSPORTS = {
             const events = (text + value).split("\n\n");
             text = events.pop();
             for (const event of events) {
-                const data = /^data: ?(.*)/m.exec(event);
+                const data = /^data: ?(.*)/ms.exec(event);
                 if (data) {
                     link.frame(data[1]);
                 }
@@ -360,21 +360,21 @@ export class Connection extends Emitter {
         this.#failures = worked ? +(Date.now() - link.begun < STEADY)
             : this.#failures + 1;
 
-        if (status) {
-            this.emit("error", { status });
-        }
         if (!worked && (this.transport !== this.#proven
                         || this.#failures % LOYALTY === 0)) {
             this.#choice = (this.#choice + 1) % link.transports.length;
             pause = this.#choice === 0;
         }
+        this.#later(link.retry ?? (pause ? Math.random() * Math.min(
+            BACKOFF_MOST, BACKOFF * 2 ** this.#failures) : 0));
 
+        if (status) {
+            this.emit("error", { status });
+        }
         if (pause) {
             this.#become(globalThis.navigator?.onLine === false
                          || this.#failures > 5 ? "offline" : "reconnecting");
         }
-        this.#later(link.retry ?? (pause ? Math.random() * Math.min(
-            BACKOFF_MOST, BACKOFF * 2 ** this.#failures) : 0));
     }
 
     #tick() {
@@ -396,6 +396,7 @@ export class Connection extends Emitter {
             }
         } else if (link.heard ? now - link.heard > link.silence
                               : now - link.begun > link.patience) {
+            link.heard = 0;
             link.lost();
         }
     }

@@ -98,6 +98,29 @@ def test_a_room_gets_its_snapshot_updates_and_deletes(server, client,
     assert look["rooms"]["f"]["items"] == {} and look["cursor"]
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_text_with_line_separators_comes_whole(server, client, transport):
+    """They are plain characters in JSON, and end a line in JavaScript."""
+    one = client(server.nginx.url("/live"), transports=[transport])
+    one.wait("snapshot", room="f")
+    text = "one\u2028two\u2029three\u0085four"
+    server.kafka.send(server.f, f'{{"n": 1, "t": "{text}"}}'.encode(),
+                      key="k")
+    assert one.wait("update")["data"] == {"n": 1, "t": text}
+    assert not one.of("state", value="reconnecting")
+
+
+@pytest.mark.parametrize("event", ["error", "state"])
+def test_who_closes_in_a_handler_stays_closed(server, proxy, client, event):
+    """What the handler was told of asked for another try."""
+    met = len(proxy.met)
+    one = client(proxy.url("/nothing"), transports=["poll"], closeOn=event)
+    one.wait("state", value="closed")
+    time.sleep(3)               # no wait between tries is as long
+    assert len(proxy.met) == met + 1
+    assert one.look()["state"] == "closed"
+
+
 @pytest.mark.parametrize("path, transport", [
     ("/live", "websocket"), ("/sse", "sse"), ("/poll", "poll")])
 def test_a_refused_transport_gives_way_to_the_next(server, client, path,

@@ -66,7 +66,11 @@ export class Frames {
         this.#dirty = new Map();
         this.#drawn = performance.now();
         for (const draw of dirty.values()) {
-            draw();
+            try {
+                draw();
+            } catch (error) {           // one record that is no such thing
+                console.error(error);   // leaves the others' picture whole
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ export function mountNews({ live, store, frames, fresh }) {
     let all = tab.get("news.all", false);
     const few = fitting(list, FEW, MANY, () => frames.draw("news", arrange));
 
-    const timeOf = ({ data, ts }) => Date.parse(data.time) || ts;
+    /* one that says it is of tomorrow is not on top until then */
+    const timeOf = ({ data, ts }) => Math.min(Date.parse(data.time) || ts, ts);
 
     function make(item) {
         const { data, key } = item;

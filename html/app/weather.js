@@ -63,7 +63,7 @@ export function mountWeather({ live, store, frames, fresh, stale }) {
         parts.more.replaceChildren(...[
             `Feels ${degrees(data, "feels_like")}`,
             `wind ${price(data.wind_kmh)} km/h`,
-            `humidity ${whole(data.humidity)}%`,
+            data.humidity == null ? "" : `humidity ${whole(data.humidity)}%`,
             data.aqi ? `air quality ${whole(data.aqi)}` : "",
         ].filter(Boolean).map((words) => element("span", {}, words)));
         parts.hours.replaceChildren(...(data.hours ?? []).slice(0, HOURS)
@@ -171,8 +171,10 @@ function hourOf(time) {
     return clock.format(Date.parse(`${time}Z`));
 }
 
+/* In June the sun of Reykjavik sets after midnight. */
 function isDay(time, { sunrise, sunset }) {
-    const hour = time.slice(11);
-    return hour >= (sunrise ?? "T06:00").slice(11)
-        && hour < (sunset ?? "T18:00").slice(11);
+    const [hour, rise, set] = [time, sunrise ?? "06:00", sunset ?? "18:00"]
+        .map((moment) => moment.slice(-5));
+    return rise < set ? hour >= rise && hour < set
+        : hour >= rise || hour < set;
 }

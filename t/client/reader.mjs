@@ -12,7 +12,7 @@ const WebSocket = ws
     ? (await import(pathToFileURL(ws))).WebSocket : globalThis.WebSocket;
 
 const say = (event) => console.log(JSON.stringify(event));
-const { ahead = 0, ...more } = JSON.parse(options);
+const { ahead = 0, closeOn, ...more } = JSON.parse(options);
 const live = connect(url, { WebSocket, now: () => Date.now() + ahead,
                             ...more });
 const known = new Set();
@@ -33,6 +33,9 @@ function follow(name) {
 for (const type of ["state", "error", "end", "latency"]) {
     live.on(type, (event) => say({ event: type, value: event,
         transport: live.transport, at: Date.now() }));
+}
+if (closeOn) {
+    live.on(closeOn, () => live.close());
 }
 live.on("frame", () => say({ event: "frame", cursor: live.cursor,
                              transport: live.transport }));
