@@ -111,13 +111,13 @@ def test_text_with_line_separators_comes_whole(server, client, transport):
 
 
 @pytest.mark.parametrize("event", ["error", "state"])
-def test_who_closes_in_a_handler_stays_closed(server, proxy, client, event):
+def test_who_closes_in_a_handler_stays_closed(server, client, event):
     """What the handler was told of asked for another try."""
-    met = len(proxy.met)
-    one = client(proxy.url("/nothing"), transports=["poll"], closeOn=event)
+    one = client(server.nginx.url("/nothing"), transports=["poll"],
+                 closeOn=event)
     one.wait("state", value="closed")
     time.sleep(3)               # no wait between tries is as long
-    assert len(proxy.met) == met + 1
+    assert server.nginx.access_log.count("GET /nothing") == 1
     assert one.look()["state"] == "closed"
 
 
