@@ -32,7 +32,7 @@
 
 
 static size_t flux_log_tables(flux_log_header_t *h, size_t size);
-static void flux_log_lay_out(flux_log_t *log, void *area);
+static void flux_log_place(flux_log_t *log, void *area);
 static flux_entry_t *flux_log_delete_key(flux_log_t *log, uint32_t node,
     flux_entry_kind_t kind, uint64_t from, int64_t ts, uint64_t *position);
 static void flux_log_advance_partition(flux_log_t *log, flux_entry_t *entry,
@@ -78,7 +78,7 @@ flux_log_tables(flux_log_header_t *h, size_t size)
 
 
 static void
-flux_log_lay_out(flux_log_t *log, void *area)
+flux_log_place(flux_log_t *log, void *area)
 {
     uint8_t            *p = area;
     flux_log_header_t  *h = area;
@@ -94,7 +94,6 @@ flux_log_lay_out(flux_log_t *log, void *area)
     log->lost = (flux_lost_t *) (void *) p;
     log->ring = (uint8_t *) area + h->ring_offset;
     log->ring_size = h->ring_size;
-    log->lap = 0;
     log->reserved = 0;
 }
 
@@ -110,7 +109,7 @@ flux_log_format(flux_log_t *log, void *area, size_t size)
     }
 
     flux_log_tables(h, size);
-    flux_log_lay_out(log, area);
+    flux_log_place(log, area);
 
     for (i = 0; i < h->npartitions; i++) {
         log->partitions[i].feed = FLUX_NONE;
@@ -159,7 +158,7 @@ flux_log_attach(flux_log_t *log, void *area, size_t size)
         return FLUX_BAD_LAYOUT;
     }
 
-    flux_log_lay_out(log, area);
+    flux_log_place(log, area);
 
     return FLUX_OK;
 }
@@ -180,15 +179,13 @@ flux_log_intact(const flux_log_t *log, uint64_t position)
 
 
 flux_status_t
-flux_log_read(flux_log_t *log, uint64_t *position, flux_entry_t *entry)
+flux_log_read(const flux_log_t *log, uint64_t *position, flux_entry_t *entry)
 {
-    uint64_t  at, place, rest, head = flux_log_head(log);
+    uint64_t  at, rest, head = flux_log_head(log);
 
     for (at = *position; at < head; at += entry->size) {
 
-        place = flux_log_place(log, at);
-        log->lap = at - place;
-        rest = log->ring_size - place;
+        rest = log->ring_size - at % log->ring_size;
 
         if (rest < sizeof(flux_entry_t)) {
             entry->size = (uint32_t) rest;

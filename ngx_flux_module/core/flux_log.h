@@ -232,7 +232,6 @@ typedef struct {
     flux_lost_t        *lost;           /* by node */
     uint8_t            *ring;
     uint64_t            ring_size;
-    uint64_t            lap;            /* where the newest lap read begins */
     uint64_t            reserved;       /* the writer's: where it may write */
 } flux_log_t;
 
@@ -260,7 +259,7 @@ flux_log_head(const flux_log_t *log)
  * are passed over.  FLUX_AGAIN at the head.  FLUX_LOST when it was
  * overwritten: then only a new start from the index helps.
  */
-flux_status_t flux_log_read(flux_log_t *log, uint64_t *position,
+flux_status_t flux_log_read(const flux_log_t *log, uint64_t *position,
     flux_entry_t *entry);
 
 /* Copies bytes of the message of the entry at this very position. */
@@ -270,21 +269,11 @@ flux_status_t flux_log_copy(const flux_log_t *log, uint64_t position,
 
 /* --- the index: any process that holds the lock ------------------------- */
 
-/* Where in the ring a position is; most are of one lap, and need no division. */
-static inline uint64_t
-flux_log_place(const flux_log_t *log, uint64_t position)
-{
-    uint64_t  place = position - log->lap;
-
-    return place < log->ring_size ? place : position % log->ring_size;
-}
-
 /* The entry at a position between tail and head; valid while locked. */
 static inline flux_entry_t *
 flux_log_entry(const flux_log_t *log, uint64_t position)
 {
-    return (flux_entry_t *) (void *) (log->ring
-                                      + flux_log_place(log, position));
+    return (flux_entry_t *) (void *) (log->ring + position % log->ring_size);
 }
 
 static inline uint8_t *

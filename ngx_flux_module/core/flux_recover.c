@@ -40,7 +40,7 @@ flux_index_next(flux_log_t *log, uint64_t *position, uint64_t *at)
     flux_entry_t  *entry;
 
     while (*position < head) {
-        rest = log->ring_size - flux_log_place(log, *position);
+        rest = log->ring_size - *position % log->ring_size;
 
         if (rest < sizeof(flux_entry_t)) {
             *position += rest;

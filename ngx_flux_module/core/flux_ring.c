@@ -13,12 +13,10 @@ static void flux_ring_advance(flux_log_t *log);
 uint64_t
 flux_ring_claim(flux_log_t *log, uint64_t from, uint64_t size)
 {
-    uint64_t       place, rest;
+    uint64_t       rest;
     flux_entry_t  *pad;
 
-    place = flux_log_place(log, from);
-    log->lap = from - place;
-    rest = log->ring_size - place;
+    rest = log->ring_size - from % log->ring_size;
 
     if (rest >= size) {
         rest = 0;
@@ -131,7 +129,7 @@ flux_ring_advance(flux_log_t *log)
     flux_log_header_t  *h = log->header;
 
     tail = h->tail;
-    rest = log->ring_size - flux_log_place(log, tail);
+    rest = log->ring_size - tail % log->ring_size;
 
     if (rest < sizeof(flux_entry_t)) {
         h->tail = tail + rest;

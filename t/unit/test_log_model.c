@@ -87,7 +87,7 @@ read_on(run_t *run)
     uint64_t             at;
     flux_entry_t         entry;
     flux_status_t        rc;
-    flux_log_t          *log = &run->writer.log;
+    const flux_log_t    *log = &run->writer.log;
 
     for ( ;; ) {
         rc = flux_log_read(log, &run->position, &entry);
