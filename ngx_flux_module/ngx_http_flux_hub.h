@@ -290,6 +290,9 @@ void ngx_http_flux_room_release(ngx_http_flux_room_t *room);
 /* Looks its node up in the zone; under the lock. */
 void ngx_http_flux_room_bind(ngx_http_flux_room_t *room);
 
+/* It has no node any more, as far as this worker knows. */
+void ngx_http_flux_room_unbind(ngx_http_flux_room_t *room);
+
 
 /* --- ngx_http_flux_channel.c --- */
 

@@ -479,22 +479,14 @@ ngx_http_flux_hub_restart(void)
         locked = ngx_http_flux_hub_lock();
 
         for (node = ngx_rbtree_min(hub->rooms.root, &hub->rooms_sentinel);
-             node != NULL;
+             node != NULL && !hub->zone->log.header->dirty;
              node = ngx_rbtree_next(&hub->rooms, node))
         {
             room = (ngx_http_flux_room_t *) node;
 
-            if (hub->zone->log.header->dirty) {
-                continue;
-            }
-
             /* what it heard last was passed over, too */
 
-            if (room->node != FLUX_NONE) {
-                hub->by_node[room->node] = NULL;
-                room->node = FLUX_NONE;
-            }
-
+            ngx_http_flux_room_unbind(room);
             ngx_http_flux_room_bind(room);
         }
 

@@ -183,9 +183,7 @@ ngx_http_flux_source_knows_start(ngx_http_flux_source_t *source,
         p = ngx_http_flux_partition(source, i);
 
         if (p != NULL && p->start == NGX_HTTP_FLUX_UNREAD
-            && source->positions[i].feed->start
-               != NGX_HTTP_FLUX_START_BEGINNING
-            && source->positions[i].feed->start != NGX_HTTP_FLUX_START_END
+            && source->positions[i].feed->start >= 0
             && ngx_http_flux_offsets_get(question, NGX_HTTP_FLUX_TIME + i,
                                          source, &offset)
                != NGX_OK)
@@ -463,7 +461,6 @@ ngx_http_flux_kafka_reset_topic(ngx_http_flux_topic_t *topic)
             position->partition = flux_log_find_partition(log, feed->slot,
                                                topic->hash,
                                                (uint32_t) source->number);
-
         }
 
         topic->consumer->changed |= UINT64_C(1) << feed->slot;

@@ -63,12 +63,20 @@ ngx_http_flux_room_release(ngx_http_flux_room_t *room)
         return;
     }
 
-    if (room->node != FLUX_NONE) {
-        hub->by_node[room->node] = NULL;
-    }
+    ngx_http_flux_room_unbind(room);
 
     ngx_rbtree_delete(&hub->rooms, &room->sn.node);
     ngx_free(room);
+}
+
+
+void
+ngx_http_flux_room_unbind(ngx_http_flux_room_t *room)
+{
+    if (room->node != FLUX_NONE) {
+        ngx_http_flux_hub.by_node[room->node] = NULL;
+        room->node = FLUX_NONE;
+    }
 }
 
 
@@ -95,10 +103,7 @@ ngx_http_flux_room_bind(ngx_http_flux_room_t *room)
         ngx_http_flux_state_look(room);
     }
 
-    if (room->node != FLUX_NONE) {
-        hub->by_node[room->node] = NULL;
-    }
-
+    ngx_http_flux_room_unbind(room);
     room->node = node;
 
     if (node != FLUX_NONE) {

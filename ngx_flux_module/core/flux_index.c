@@ -30,7 +30,8 @@ static uint32_t
 flux_index_key_hash(const flux_log_t *log, const flux_entry_t *entry)
 {
     return flux_index_hash(log, entry->feed, entry->room,
-                           flux_entry_key(entry), entry->key_length, FLUX_NODE_KEY);
+                           flux_entry_key(entry), entry->key_length,
+                           FLUX_NODE_KEY);
 }
 
 
@@ -506,7 +507,8 @@ flux_index_add_record(flux_log_t *log, flux_entry_t *entry, uint64_t position,
     flux_feed_t  *feed = &log->header->feeds[entry->feed];
 
     if (node == FLUX_NONE) {
-        node = flux_index_take(log, hash ? hash : flux_index_key_hash(log, entry));
+        node = flux_index_take(log, hash ? hash
+                                         : flux_index_key_hash(log, entry));
         key = flux_log_key(log, node);
         key->feed = entry->feed;
         key->room = entry->room;
